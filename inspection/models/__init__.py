@@ -1,0 +1,75 @@
+"""The nouns (docs/architecture.md, Nouns). One file each."""
+
+from .audit_event import AppendOnlyError, AuditEvent
+from .base import ENDED, Job, JobState, Keyed
+from .batch import Batch, Purpose, ScoringChunk
+from .dataset import Dataset, DatasetImage, DatasetSnapshot, SnapshotImage
+from .exchange import ApiKey, Endpoint, OutboxEvent
+from .image import Image
+from .inspection import (
+    Disposition,
+    ImageResult,
+    Inspection,
+    InspectionImage,
+    ReviewState,
+    Submission,
+    Verdict,
+)
+from .membership import RANK, Membership, Role
+from .model_version import ModelVersion, OperatingPoint
+from .product import Product
+from .review import Escape, ReasonCode, Review
+from .station import Station
+from .training_run import RunLogLine, RunMetric, RunSample, TrainingRun
+from .unit import Lot, Unit
+from .upload import Upload, UploadArchive, UploadReceipt
+from .user import User
+from .viewpoint import Viewpoint
+
+__all__ = [
+    "ENDED",
+    "RANK",
+    "ApiKey",
+    "AppendOnlyError",
+    "AuditEvent",
+    "Batch",
+    "Dataset",
+    "DatasetImage",
+    "DatasetSnapshot",
+    "Disposition",
+    "Endpoint",
+    "Escape",
+    "Image",
+    "ImageResult",
+    "Inspection",
+    "InspectionImage",
+    "Job",
+    "JobState",
+    "Keyed",
+    "Lot",
+    "Membership",
+    "ModelVersion",
+    "OperatingPoint",
+    "OutboxEvent",
+    "Product",
+    "Purpose",
+    "ReasonCode",
+    "Review",
+    "ReviewState",
+    "Role",
+    "RunLogLine",
+    "RunMetric",
+    "RunSample",
+    "ScoringChunk",
+    "SnapshotImage",
+    "Station",
+    "Submission",
+    "TrainingRun",
+    "Unit",
+    "Upload",
+    "UploadArchive",
+    "UploadReceipt",
+    "User",
+    "Verdict",
+    "Viewpoint",
+]

@@ -1,0 +1,61 @@
+from django.conf import settings
+from django.db import models
+
+from .base import Job, Keyed
+
+
+class Purpose(models.TextChoices):
+    PRODUCTION = "production", "Production"
+    TRIAL = "trial", "Trial"
+    GOLDEN = "golden", "Golden set"
+    RESCORE = "rescore", "Re-score"
+
+
+class Batch(Keyed):
+    """Images submitted together. Model and operating point are pinned when it is opened, so
+    that one batch is never judged by two models."""
+
+    viewpoint = models.ForeignKey("Viewpoint", on_delete=models.PROTECT, related_name="batches")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=120)
+    purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.PRODUCTION)
+    lot = models.ForeignKey("Lot", on_delete=models.PROTECT, null=True, related_name="batches")
+    station = models.ForeignKey(
+        "Station", on_delete=models.PROTECT, null=True, related_name="batches"
+    )
+    model_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.PROTECT, related_name="batches"
+    )
+    operating_point = models.ForeignKey(
+        "OperatingPoint", on_delete=models.PROTECT, related_name="batches"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    sealed_at = models.DateTimeField(null=True, blank=True, help_text="nothing more is coming")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["viewpoint", "number"], name="batch_number_once"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScoringChunk(Job):
+    """A few inspections of one batch that one worker scores in about two seconds."""
+
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+
+    class Meta(Job.Meta):
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=["batch", "number"], name="chunk_number_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.batch} chunk {self.number}"

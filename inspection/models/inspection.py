@@ -1,0 +1,184 @@
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from .base import Keyed
+from .batch import Purpose
+
+
+class Verdict(models.TextChoices):
+    PASSED = "Passed", "Pass"
+    FAILED = "Failed", "Fail"
+    ERROR = "Error", "Error"
+    SKIPPED = "Skipped", "Skipped"
+
+
+class Disposition(models.TextChoices):
+    AUTO = "auto", "Automatic"
+    NEEDS_REVIEW = "needs_review", "Review"
+
+
+class ReviewState(models.TextChoices):
+    """The states of IPC-CFX."""
+
+    NOT_VERIFIED = "NotVerifiedYet", "Not verified yet"
+    CONFIRMED = "DefectConfirmed", "Defect confirmed"
+    REJECTED = "DefectRejected", "False call"
+    ACCEPTED = "DefectAccepted", "Defect accepted"
+    REPAIRED = "DefectRepaired", "Defect repaired"
+    CLOSED = "DefectClosed", "Closed"
+
+
+class Inspection(Keyed):
+    """What one submission asks about one unit position: 1..n images, one verdict, the worst.
+
+    `verdict` is empty until every image has a result; a time-out or error is never `Passed`.
+    """
+
+    viewpoint = models.ForeignKey("Viewpoint", on_delete=models.PROTECT, related_name="inspections")
+    batch = models.ForeignKey(
+        "Batch", on_delete=models.PROTECT, null=True, blank=True, related_name="inspections"
+    )
+    chunk = models.ForeignKey(
+        "ScoringChunk", on_delete=models.SET_NULL, null=True, related_name="inspections"
+    )
+    purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.PRODUCTION)
+    origin = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="rescores"
+    )
+    unit = models.ForeignKey(
+        "Unit", on_delete=models.PROTECT, null=True, blank=True, related_name="inspections"
+    )
+    lot = models.ForeignKey(
+        "Lot", on_delete=models.PROTECT, null=True, blank=True, related_name="inspections"
+    )
+    station = models.ForeignKey(
+        "Station", on_delete=models.PROTECT, null=True, blank=True, related_name="inspections"
+    )
+    work_order = models.CharField(max_length=80, blank=True)
+    captured_at = models.DateTimeField(null=True, blank=True)
+    model_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.PROTECT, related_name="inspections"
+    )
+    operating_point = models.ForeignKey(
+        "OperatingPoint", on_delete=models.PROTECT, related_name="inspections"
+    )
+    verdict = models.CharField(max_length=8, choices=Verdict, blank=True)
+    disposition = models.CharField(max_length=12, choices=Disposition, blank=True)
+    score = models.FloatField(null=True, blank=True, help_text="the worst image's, score units")
+    p_value = models.FloatField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    is_record = models.BooleanField(
+        default=False, help_text="first completed production inspection of the unit position"
+    )
+    review_state = models.CharField(
+        max_length=16, choices=ReviewState, default=ReviewState.NOT_VERIFIED
+    )
+    reference_label = models.CharField(
+        max_length=60, blank=True, help_text="what is known of the part in a trial: good or a kind"
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["batch", "verdict"], name="inspection_by_batch"),
+            models.Index(fields=["viewpoint", "completed_at"], name="inspection_by_end"),
+        )
+        constraints = (
+            models.UniqueConstraint(
+                fields=["unit", "viewpoint"],
+                condition=Q(is_record=True),
+                name="inspection_one_record",
+            ),
+            models.CheckConstraint(
+                condition=Q(verdict="", completed_at=None)
+                | (~Q(verdict="") & Q(completed_at__isnull=False)),
+                name="inspection_verdict_has_time",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Inspection {self.id}"
+
+
+class InspectionImage(Keyed):
+    """A picture that an inspection asks about."""
+
+    inspection = models.ForeignKey(Inspection, on_delete=models.CASCADE, related_name="pictures")
+    image = models.ForeignKey("Image", on_delete=models.PROTECT, related_name="inspection_items")
+    index = models.PositiveSmallIntegerField(default=0)
+    file_name = models.CharField(max_length=255)
+
+    class Meta:
+        ordering = ("inspection", "index")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["inspection", "index"], name="inspection_image_index_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class ImageResult(Keyed):
+    """One image scored by one model version at one operating point. Never updated."""
+
+    inspection = models.ForeignKey(Inspection, on_delete=models.CASCADE, related_name="results")
+    picture = models.OneToOneField(InspectionImage, on_delete=models.PROTECT, related_name="result")
+    model_version = models.ForeignKey(
+        "ModelVersion", on_delete=models.PROTECT, related_name="results"
+    )
+    operating_point = models.ForeignKey(
+        "OperatingPoint", on_delete=models.PROTECT, related_name="results"
+    )
+    verdict = models.CharField(max_length=8, choices=Verdict)
+    disposition = models.CharField(max_length=12, choices=Disposition)
+    score = models.FloatField(null=True)
+    paper_score = models.FloatField(null=True)
+    p_value = models.FloatField(null=True)
+    regions = models.JSONField(default=list)
+    view_key = models.CharField(max_length=160, blank=True)
+    restored_key = models.CharField(max_length=160, blank=True)
+    heatmap_key = models.CharField(max_length=160, blank=True)
+    map_key = models.CharField(max_length=160, blank=True)
+    queue_ms = models.PositiveIntegerField(null=True)
+    infer_ms = models.PositiveIntegerField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.score}"
+
+
+class Submission(Keyed):
+    """What makes a submission of the MES unique, in a table of its own, because inspections
+    may be partitioned by time and such a table cannot carry these keys."""
+
+    inspection = models.OneToOneField(
+        Inspection, on_delete=models.CASCADE, related_name="submission"
+    )
+    station = models.ForeignKey("Station", on_delete=models.PROTECT, related_name="submissions")
+    external_id = models.CharField(max_length=120)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="submissions"
+    )
+    idempotency_key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["station", "external_id"], name="submission_external_id_once"
+            ),
+            models.UniqueConstraint(
+                fields=["owner", "idempotency_key"], name="submission_key_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.external_id

@@ -1,0 +1,100 @@
+from django.conf import settings
+from django.db import models
+
+from .base import Job, Keyed
+
+
+class TrainingRun(Job):
+    """A job that turns a snapshot into a model version."""
+
+    class Preset(models.TextChoices):
+        TINY = "tiny", "Tiny: a first try in a minute, not for decisions"
+        COMPACT = "compact", "Compact: 128 px, for a CPU or a small GPU"
+        PAPER = "paper", "Paper: 256 px, for a GPU"
+
+    class Vetting(models.TextChoices):
+        PAUSE = "pause", "Show me the suspicious pictures first"
+        EXCLUDE = "exclude", "Leave out clear outliers and go on"
+        KEEP = "keep", "Keep every picture"
+
+    viewpoint = models.ForeignKey(
+        "Viewpoint", on_delete=models.PROTECT, related_name="training_runs"
+    )
+    number = models.PositiveIntegerField()
+    snapshot = models.OneToOneField(
+        "DatasetSnapshot", on_delete=models.PROTECT, related_name="training_run"
+    )
+    method = models.CharField(max_length=40, default="paper")
+    preset = models.CharField(max_length=12, choices=Preset, default=Preset.COMPACT)
+    budget_minutes = models.FloatField()
+    steps = models.PositiveIntegerField(null=True, blank=True)
+    seed = models.PositiveIntegerField(default=1)
+    vetting = models.CharField(max_length=8, choices=Vetting, default=Vetting.PAUSE)
+    vetted = models.BooleanField(default=False)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    stages = models.JSONField(default=list, blank=True)
+    stage = models.CharField(max_length=20, blank=True)
+    backbone = models.CharField(max_length=40, blank=True)
+    checkpoint = models.JSONField(default=dict, blank=True)
+    metrics = models.JSONField(default=dict, blank=True)
+
+    class Meta(Job.Meta):
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["viewpoint", "number"], name="run_number_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"Run {self.number} of {self.viewpoint}"
+
+
+class RunMetric(Keyed):
+    """Values of one step. A step done again after a resume takes the place of the old one."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="metric_rows")
+    stage = models.CharField(max_length=20)
+    step = models.PositiveIntegerField()
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ("stage", "step")
+        constraints = (
+            models.UniqueConstraint(fields=["run", "stage", "step"], name="run_metric_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.step}"
+
+
+class RunLogLine(Keyed):
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="log_lines")
+    attempt = models.PositiveSmallIntegerField()
+    level = models.CharField(max_length=10, default="info")
+    message = models.TextField()
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class RunSample(Keyed):
+    """A strip of restorations of sample parts as the model saw them at one step."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="samples")
+    stage = models.CharField(max_length=20)
+    step = models.PositiveIntegerField()
+    storage_key = models.CharField(max_length=160)
+    columns = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=["run", "stage", "step"], name="run_sample_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.step}"

@@ -1,0 +1,20 @@
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+from inspection.ids import new_id
+
+
+class User(AbstractUser):
+    """A person who signs in. What they may do comes from their memberships."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    must_change_password = models.BooleanField(default=False)
+    badge = models.CharField(
+        max_length=60, blank=True, help_text="Operator identifier sent to the MES"
+    )
+
+    class Meta:
+        ordering = ("username",)
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username

@@ -1,0 +1,90 @@
+"""Who may do what (permissions), and in which state (policies).
+
+`check_*` raises with a sentence; `can_*` wraps it for templates.
+"""
+
+from django.db.models import Q, QuerySet
+
+from inspection.errors import NotAllowed, WrongState
+from inspection.models import (
+    ENDED,
+    RANK,
+    Batch,
+    Job,
+    JobState,
+    Membership,
+    Product,
+    Role,
+    TrainingRun,
+    User,
+)
+
+VIEW, REVIEW, MANAGE, ADMINISTER = (
+    Role.VIEWER,
+    Role.INSPECTOR,
+    Role.ENGINEER,
+    Role.ADMINISTRATOR,
+)
+
+
+def role_for(user: User, product: Product | None) -> Role | None:
+    """The highest role that `user` has for `product` (or over all products, for None)."""
+    if not user.is_active:
+        return None
+    if user.is_superuser:
+        return Role.ADMINISTRATOR
+    scope = Q(product=None) if product is None else Q(product=None) | Q(product=product)
+    roles = Membership.objects.filter(scope, user=user).values_list("role", flat=True)
+    return Role(max(roles, key=RANK.__getitem__)) if roles else None
+
+
+def can(user: User, role: Role, product: Product | None) -> bool:
+    """Whether `user` has at least `role` for `product`."""
+    has = role_for(user, product)
+    return has is not None and RANK[has] >= RANK[role]
+
+
+def check(user: User, role: Role, product: Product | None) -> None:
+    """Raise NotAllowed unless `user` has at least `role` for `product`."""
+    if not can(user, role, product):
+        where = f"for {product.code}" if product else "for all products"
+        raise NotAllowed(
+            "not_allowed",
+            f"This needs the role {role.label} {where}. An administrator can give it to you.",
+        )
+
+
+def visible_products(user: User) -> QuerySet[Product]:
+    """The products that `user` may see."""
+    products = Product.objects.filter(archived_at=None)
+    if role_for(user, None) is not None:
+        return products
+    return products.filter(memberships__user=user).distinct()
+
+
+def check_cancellable(job: Job) -> None:
+    if job.state in ENDED:
+        raise WrongState("already_ended", f"This job has ended already: {job.get_state_display()}.")
+
+
+def check_resumable(run: TrainingRun) -> None:
+    if run.state not in (JobState.FAILED, JobState.CANCELLED):
+        raise WrongState(
+            "not_resumable",
+            f"Only a failed or cancelled run can be resumed; this one is "
+            f"{run.get_state_display().lower()}.",
+        )
+
+
+def check_awaits_vetting(run: TrainingRun) -> None:
+    if run.state != JobState.PAUSED:
+        raise WrongState(
+            "not_waiting", "This run is not waiting for decisions on suspicious pictures."
+        )
+
+
+def check_open(batch: Batch) -> None:
+    if batch.sealed_at or batch.cancel_requested_at:
+        raise WrongState(
+            "batch_sealed", f"Batch {batch.name} is closed; open a new batch for more pictures."
+        )

@@ -1,0 +1,39 @@
+"""What changed in a job, told to the pages that show it (docs/architecture.md, Live)."""
+
+from typing import Any
+
+from inspection.live.push import push
+from inspection.models import Batch, TrainingRun
+
+
+def run_state(run: TrainingRun) -> None:
+    """Tell the run's page and the list of jobs in which state the run is now."""
+    push(f"run:{run.pk}", "state", state=run.state, stage=run.stage, error=run.error)
+    push("jobs", "jobs", **run_line(run))
+
+
+def run_line(run: TrainingRun) -> dict[str, Any]:
+    """A run as the list of jobs shows it."""
+    return {
+        "id": str(run.pk),
+        "kind": "training",
+        "title": str(run),
+        "url": f"/runs/{run.pk}/",
+        "state": run.state,
+        "fraction": run.progress.get("fraction"),
+        "eta_s": run.progress.get("eta_total_s"),
+    }
+
+
+def batch_line(batch: Batch, summary: dict[str, Any]) -> dict[str, Any]:
+    """A batch as the list of jobs shows it."""
+    total = summary["total"]
+    return {
+        "id": str(batch.pk),
+        "kind": "batch",
+        "title": batch.name,
+        "url": f"/batches/{batch.pk}/",
+        "state": summary["state"],
+        "fraction": summary["scored"] / total if total else None,
+        "eta_s": summary["eta_s"],
+    }

@@ -1,0 +1,303 @@
+"""Batches: pictures submitted together, cut into chunks that many workers share."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Max, Min, Q
+from django.utils import timezone
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.jobs.cancel import request_cancel
+from inspection.jobs.publish import enqueue
+from inspection.live.push import push
+from inspection.models import (
+    Batch,
+    Disposition,
+    Image,
+    Inspection,
+    InspectionImage,
+    JobState,
+    Lot,
+    ModelVersion,
+    Purpose,
+    ScoringChunk,
+    Station,
+    Unit,
+    User,
+    Verdict,
+    Viewpoint,
+)
+
+from . import announce
+from .access import require
+from .audit import record
+from .disk import check_free_space
+from .locking import lock_row
+
+CHUNK_SECONDS = 2.0  # a single unit in the fast queue waits at most this long for its turn
+MAX_CHUNK = 64
+COUNTED_AFTER = 5  # results, before the time that is left is told from how fast they come
+
+
+def open_batch(
+    user: User | None,
+    viewpoint: Viewpoint,
+    *,
+    name: str,
+    purpose: str,
+    lot_code: str = "",
+    work_order: str = "",
+    station: Station | None = None,
+    model_version: ModelVersion | None = None,
+) -> Batch:
+    """Open a batch; its model and operating point are pinned now and never change."""
+    product = viewpoint.product
+    require(user, policies.REVIEW, product)
+    check_free_space()
+    if not name.strip():
+        raise UserError("name_missing", "Give the batch a name.", field="name")
+    if purpose not in Purpose.values:
+        raise UserError("unknown_purpose", f"There is no purpose “{purpose}”.", field="purpose")
+    version = model_version or _active_model(viewpoint)
+    _check_model(version, viewpoint, purpose)
+    with transaction.atomic():
+        lock_row(viewpoint)  # numbers batches one after the other
+        last = viewpoint.batches.aggregate(last=Max("number"))["last"] or 0
+        batch = Batch.objects.create(
+            viewpoint=viewpoint,
+            number=last + 1,
+            name=name.strip()[:120],
+            purpose=purpose,
+            lot=_lot(viewpoint, lot_code.strip() or work_order.strip(), work_order.strip()),
+            station=station,
+            model_version=version,
+            operating_point=version.operating_points.get(in_force=True),
+            created_by=user,
+        )
+        record(
+            user,
+            "batch.opened",
+            batch,
+            product=product,
+            after={"purpose": purpose, "model": str(version)},
+        )
+    return batch
+
+
+def _active_model(viewpoint: Viewpoint) -> ModelVersion:
+    active = viewpoint.model_versions.filter(state=ModelVersion.State.ACTIVE).first()
+    if active is None:
+        raise UserError(
+            "no_model",
+            f"{viewpoint} has no model yet that could judge pictures. Train one first.",
+            field="model_version",
+        )
+    return active
+
+
+def _check_model(version: ModelVersion, viewpoint: Viewpoint, purpose: str) -> None:
+    if version.viewpoint_id != viewpoint.pk:
+        raise UserError(
+            "other_model", "This model was trained for another product.", field="model_version"
+        )
+    if purpose == Purpose.PRODUCTION and version.state != ModelVersion.State.ACTIVE:
+        raise UserError(
+            "not_promoted",
+            f"{version} does not judge production parts. Promote it first, or open a trial.",
+            field="model_version",
+        )
+
+
+def _lot(viewpoint: Viewpoint, code: str, work_order: str) -> Lot | None:
+    if not code:
+        return None
+    work_order = work_order[:80]
+    lot, _ = Lot.objects.get_or_create(
+        product=viewpoint.product, code=code[:80], defaults={"work_order": work_order}
+    )
+    if work_order and not lot.work_order:
+        lot.work_order = work_order
+        lot.save(update_fields=["work_order"])
+    elif work_order and lot.work_order != work_order:
+        raise UserError(
+            "other_work_order",
+            f"Lot {lot.code} belongs to work order {lot.work_order}. Correct one of the two.",
+            field="work_order",
+        )
+    return lot
+
+
+def add_image(
+    batch: Batch,
+    image: Image,
+    file_name: str,
+    *,
+    reference_label: str = "",
+    serial_number: str = "",
+) -> Inspection:
+    """Ask about one picture. It waits until `dispatch` cuts it into a chunk."""
+    with transaction.atomic():
+        lock_row(batch)  # so that nothing slips in behind the last chunk of a sealed batch
+        batch.refresh_from_db(fields=["sealed_at", "cancel_requested_at"])
+        policies.check_open(batch)
+        inspection = Inspection.objects.create(
+            viewpoint_id=batch.viewpoint_id,
+            batch=batch,
+            purpose=batch.purpose,
+            unit=_unit(batch, serial_number),
+            lot=batch.lot,
+            station_id=batch.station_id,
+            work_order=batch.lot.work_order if batch.lot else "",
+            model_version_id=batch.model_version_id,
+            operating_point_id=batch.operating_point_id,
+            reference_label=reference_label[:60],
+        )
+        InspectionImage.objects.create(
+            inspection=inspection, image=image, file_name=file_name[:255]
+        )
+    return inspection
+
+
+def _unit(batch: Batch, serial_number: str) -> Unit | None:
+    if not serial_number.strip():
+        return None
+    unit, _ = Unit.objects.get_or_create(
+        product=batch.viewpoint.product,
+        serial_number=serial_number.strip()[:120],
+        panel_id="",
+        position_number=0,
+        defaults={"lot": batch.lot},
+    )
+    return unit
+
+
+# --- chunks ----------------------------------------------------------------------------
+
+
+def chunk_size(version: ModelVersion) -> int:
+    """How many pictures a worker scores in about two seconds with this model."""
+    return max(1, min(MAX_CHUNK, int((version.images_per_second or 1.0) * CHUNK_SECONDS)))
+
+
+def dispatch(batch: Batch, sealing: bool = False) -> int:
+    """Cut waiting inspections into chunks and queue them: full ones, or all when sealing.
+
+    Returns how many chunks were queued.
+    """
+    size = chunk_size(batch.model_version)
+    with transaction.atomic():
+        lock_row(batch)
+        waiting = Inspection.objects.filter(batch=batch, chunk=None, verdict="").order_by("id")
+        ids = list(waiting.values_list("pk", flat=True))
+        whole = len(ids) if sealing else len(ids) - len(ids) % size
+        parts = [ids[start : start + size] for start in range(0, whole, size)]
+        number = ScoringChunk.objects.filter(batch=batch).aggregate(n=Max("number"))["n"] or 0
+        for offset, part in enumerate(parts, start=1):
+            chunk = ScoringChunk.objects.create(batch=batch, number=number + offset)
+            Inspection.objects.filter(pk__in=part).update(chunk=chunk)
+            enqueue(chunk)
+    return len(parts)
+
+
+def seal(user: User | None, batch: Batch) -> None:
+    """Nothing more is coming: what is left becomes the last chunk."""
+    require(user, policies.REVIEW, batch.viewpoint.product)
+    with transaction.atomic():
+        lock_row(batch)
+        sealed = Batch.objects.filter(pk=batch.pk, sealed_at=None, cancel_requested_at=None)
+        if not sealed.update(sealed_at=timezone.now()):
+            return  # done already
+        batch.refresh_from_db()
+        dispatch(batch, sealing=True)
+        announce_batch(batch)
+
+
+def cancel_batch(user: User | None, batch: Batch) -> None:
+    """Stop scoring. What has a verdict keeps it; the rest is skipped."""
+    product = batch.viewpoint.product
+    require(user, policies.REVIEW, product)
+    with transaction.atomic():
+        lock_row(batch)
+        now = timezone.now()
+        if not Batch.objects.filter(pk=batch.pk, cancel_requested_at=None).update(
+            cancel_requested_at=now
+        ):
+            raise WrongState("already_cancelled", f"Batch {batch.name} was cancelled already.")
+        unfinished = Inspection.objects.filter(batch=batch, verdict="").exists()
+        if not unfinished and Batch.objects.filter(pk=batch.pk, sealed_at__isnull=False).exists():
+            raise WrongState("already_done", f"Every part of {batch.name} has a verdict already.")
+        Batch.objects.filter(pk=batch.pk, sealed_at=None).update(sealed_at=now)
+        for chunk in ScoringChunk.objects.filter(
+            batch=batch, state__in=(JobState.QUEUED, JobState.RUNNING)
+        ):
+            request_cancel(chunk)
+        running = Q(chunk__state=JobState.RUNNING)  # its worker skips the rest of it
+        skip_unfinished(Inspection.objects.filter(batch=batch).exclude(running))
+        batch.refresh_from_db()
+        record(user, "batch.cancelled", batch, product=product)
+        announce_batch(batch)
+
+
+def skip_unfinished(inspections: Any) -> int:
+    """Give `Skipped` to those of `inspections` that have no verdict."""
+    ids = list(inspections.filter(verdict="").values_list("pk", flat=True))
+    return Inspection.objects.filter(pk__in=ids, verdict="").update(
+        verdict=Verdict.SKIPPED, disposition=Disposition.AUTO, completed_at=timezone.now()
+    )
+
+
+# --- what a batch looks like -----------------------------------------------------------
+
+
+def batch_summary(batch: Batch) -> dict[str, Any]:
+    """Counts, time left in seconds and state, in two queries.
+
+    `passed`, `failed` and `review` exclude each other: an inspection that needs review counts
+    there whatever side of the limit it lies on. `scored` is everything with a verdict.
+    """
+    auto, review = Q(disposition=Disposition.AUTO), Q(disposition=Disposition.NEEDS_REVIEW)
+    counts: dict[str, Any] = Inspection.objects.filter(batch=batch).aggregate(
+        total=Count("pk"),
+        scored=Count("pk", filter=~Q(verdict="")),
+        passed=Count("pk", filter=Q(verdict=Verdict.PASSED) & auto),
+        failed=Count("pk", filter=Q(verdict=Verdict.FAILED) & auto),
+        review=Count("pk", filter=Q(verdict__in=(Verdict.PASSED, Verdict.FAILED)) & review),
+        errors=Count("pk", filter=Q(verdict=Verdict.ERROR)),
+        skipped=Count("pk", filter=Q(verdict=Verdict.SKIPPED)),
+        last=Max("completed_at"),
+    )
+    last = counts.pop("last")
+    started = ScoringChunk.objects.filter(batch=batch).aggregate(first=Min("started_at"))["first"]
+    counts["state"] = _state(batch, counts)
+    counts["eta_s"] = _eta(batch, counts, (last - started) if last and started else None)
+    return counts
+
+
+def _state(batch: Batch, counts: dict[str, Any]) -> str:
+    """open (more may come) → scoring → done | cancelled."""
+    unfinished = counts["scored"] < counts["total"]
+    if batch.cancel_requested_at:
+        return "cancelling" if unfinished else "cancelled"
+    if batch.sealed_at is None:
+        return "open"
+    return "scoring" if unfinished else "done"
+
+
+def _eta(batch: Batch, counts: dict[str, Any], spent: timedelta | None) -> float | None:
+    """Seconds until the rest is scored, from how fast results came so far."""
+    left = counts["total"] - counts["scored"]
+    if left == 0:
+        return 0.0
+    if counts["scored"] >= COUNTED_AFTER and spent:
+        return round(left * spent.total_seconds() / counts["scored"], 1)
+    rate = batch.model_version.images_per_second
+    return round(left / rate, 1) if rate else None
+
+
+def announce_batch(batch: Batch) -> None:
+    """Tell the batch's page and the list of jobs how the batch stands."""
+    summary = batch_summary(batch)
+    push(f"batch:{batch.pk}", "state", **summary)
+    push("jobs", "jobs", **announce.batch_line(batch, summary))

@@ -1,0 +1,89 @@
+"""A file on its way in: what it is called, what it seems to be, and whether all of it came."""
+
+import hashlib
+from pathlib import PurePosixPath
+from typing import IO
+
+from inspection.errors import UserError
+
+KEY_LENGTH = 80
+MEMBER_KEY_LENGTH = 400
+HEAD_BYTES = 8
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+OTHER_ARCHIVE_MAGIC = (b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
+OTHER_ARCHIVE_ENDINGS = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".zst")
+
+
+class Incoming:
+    """A stream that can be read once, with its first bytes looked at before.
+
+    `size` is how many bytes the sender announced; `received` is how many came.
+    """
+
+    def __init__(self, name: str, stream: IO[bytes], size: int) -> None:
+        self.name = name
+        self.size = size
+        self.received = 0
+        self._stream = stream
+        self._head = self._read_head()
+        self._begin = self._head
+
+    def _read_head(self) -> bytes:
+        head = b""
+        while len(head) < HEAD_BYTES and (block := self._stream.read(HEAD_BYTES - len(head))):
+            head += block
+        return head
+
+    def read(self, amount: int = -1) -> bytes:
+        """The next bytes; the head first, so a reader must go on until it gets nothing."""
+        block, self._head = self._head, b""
+        block = block or self._stream.read(amount)
+        self.received += len(block)
+        return block
+
+    @property
+    def is_zip(self) -> bool:
+        return self._begin.startswith(ZIP_MAGIC) or self._ends(".zip")
+
+    @property
+    def is_other_archive(self) -> bool:
+        return self._begin.startswith(OTHER_ARCHIVE_MAGIC) or self._ends(*OTHER_ARCHIVE_ENDINGS)
+
+    def _ends(self, *endings: str) -> bool:
+        return self.name.lower().endswith(endings)
+
+    def check_whole(self) -> None:
+        """Raise when the connection broke off: the sender still has the file and sends again."""
+        if self.received < self.size:
+            raise UserError(
+                "incomplete_transfer",
+                f"{self.name} did not arrive whole ({self.received} of {self.size} bytes). "
+                "Send it again.",
+            )
+
+
+def other_archive(name: str) -> UserError:
+    """The refusal of rar, 7z, tar and the like."""
+    return UserError(
+        "other_archive",
+        f"{name} is an archive of a kind that is not read here. Unpack it and send the pictures, "
+        "or pack them as a .zip file.",
+    )
+
+
+def check_key(client_key: str) -> None:
+    """Raise unless the sender's key for a file can be kept."""
+    if not 0 < len(client_key) <= KEY_LENGTH or "\x00" in client_key:
+        raise UserError(
+            "bad_client_key", f"X-Client-Key must have 1 to {KEY_LENGTH} characters, none NUL."
+        )
+
+
+def key_of_path(path: str, *, limit: int = KEY_LENGTH) -> str:
+    """A key for a file that is known by its path: the path, or its hash when it is long."""
+    return path if len(path) <= limit else hashlib.sha256(path.encode()).hexdigest()
+
+
+def folder_of(name: str) -> str:
+    """The name of the folder that holds the file: `test/scratch/001.png` → `scratch`."""
+    return PurePosixPath(name).parent.name

@@ -1,0 +1,121 @@
+"""Model versions: which one judges, and where its limits lie."""
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from inspection import ml_adapter, policies
+from inspection.errors import UserError, WrongState
+from inspection.models import ModelVersion, OperatingPoint, User
+
+from .access import require
+from .audit import record
+
+State = ModelVersion.State
+DEFAULT_ALPHA_FAIL = 0.01
+DEFAULT_ALPHA_REVIEW = 0.05
+
+
+def promote(user: User | None, version: ModelVersion, reason: str) -> None:
+    """Let `version` judge from now on; the one before it is retired."""
+    viewpoint = version.viewpoint
+    require(user, policies.MANAGE, viewpoint.product)
+    if not reason.strip():
+        raise UserError("reason_missing", "Say why this model is to judge.", field="reason")
+    try:
+        with transaction.atomic():
+            before = viewpoint.model_versions.filter(state=State.ACTIVE).first()
+            viewpoint.model_versions.filter(state=State.ACTIVE).update(state=State.RETIRED)
+            version.state = State.ACTIVE
+            version.promoted_at, version.promoted_by = timezone.now(), user
+            version.save(update_fields=["state", "promoted_at", "promoted_by"])
+            record(
+                user,
+                "model.promoted",
+                version,
+                product=viewpoint.product,
+                before={"model": str(before) if before else None},
+                after={"model": str(version)},
+                reason=reason,
+            )
+    except IntegrityError as error:
+        raise WrongState(
+            "promoted_meanwhile", "Somebody else promoted a model just now; look again."
+        ) from error
+
+
+def set_operating_point(
+    user: User | None,
+    version: ModelVersion,
+    *,
+    alpha_fail: float,
+    alpha_review: float,
+    reason: str,
+) -> OperatingPoint:
+    """Draw the lines of `version` anew. The old ones stay on record, no longer in force."""
+    product = version.viewpoint.product
+    require(user, policies.MANAGE, product)
+    if not reason.strip():
+        raise UserError("reason_missing", "Say why the limits are changed.", field="reason")
+    scores = calibration_scores(version)
+    _check_alphas(alpha_fail, alpha_review, len(scores))
+    with transaction.atomic():
+        before = version.operating_points.filter(in_force=True).first()
+        version.operating_points.filter(in_force=True).update(in_force=False)
+        point = OperatingPoint.objects.create(
+            model_version=version,
+            number=before.number + 1 if before else 1,
+            alpha_fail=alpha_fail,
+            alpha_review=alpha_review,
+            threshold_fail=ml_adapter.threshold(scores, alpha_fail),
+            threshold_review=ml_adapter.threshold(scores, alpha_review),
+            reason=reason[:300],
+            author=user,
+        )
+        record(
+            user,
+            "model.operating_point",
+            version,
+            product=product,
+            before=_alphas(before),
+            after=_alphas(point),
+            reason=reason,
+        )
+    return point
+
+
+def default_alphas(n: int) -> tuple[float, float]:
+    """(fail, review) rates for a model with `n` calibration pictures, as low as they allow."""
+    fail = max(DEFAULT_ALPHA_FAIL, ml_adapter.smallest_alpha(n))
+    return fail, max(DEFAULT_ALPHA_REVIEW, 2 / (n + 1))
+
+
+def calibration_scores(version: ModelVersion) -> list[float]:
+    """The scores of the pictures that the limits are set by, sorted."""
+    return [float(score) for score in version.manifest["calibration"]["scores"]]
+
+
+def _check_alphas(alpha_fail: float, alpha_review: float, n: int) -> None:
+    if not 0 < alpha_fail < 1:
+        raise UserError(
+            "bad_alpha", "The false-call rate must lie between 0 and 1.", field="alpha_fail"
+        )
+    if not alpha_fail <= alpha_review < 1:
+        raise UserError(
+            "bad_alpha",
+            "The review rate must be at least the false-call rate and below 1.",
+            field="alpha_review",
+        )
+    if alpha_fail < ml_adapter.smallest_alpha(n):
+        needed = ml_adapter.needed_normals(alpha_fail)
+        raise UserError(
+            "alpha_too_small",
+            f"A false-call rate of {alpha_fail:g} needs {needed} calibration pictures; this model "
+            f"has {n}, which allow {ml_adapter.smallest_alpha(n):.4f} at best.",
+            field="alpha_fail",
+        )
+
+
+def _alphas(point: OperatingPoint | None) -> dict[str, float]:
+    if point is None:
+        return {}
+    return {"alpha_fail": point.alpha_fail, "alpha_review": point.alpha_review}

@@ -1,0 +1,191 @@
+"""Products: part types, each with a viewpoint and a dataset of good parts."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.models import Dataset, Product, User, Viewpoint
+
+from .access import require
+from .audit import record
+
+GOOD_PARTS = "Good parts"
+FIELDS = (
+    "code",
+    "name",
+    "description",
+    "ipc_class",
+    "opportunities_per_unit",
+    "cost_escape",
+    "cost_overkill",
+    "currency",
+)
+COSTS = ("cost_escape", "cost_overkill")
+MAX_COST = Decimal(10**10)
+
+
+def create_product(user: User | None, *, code: str, name: str, **fields: Any) -> Product:
+    """A new product with the viewpoint `main` and an empty dataset “Good parts”.
+
+    Other fields: see FIELDS. Raises UserError with the field that is wrong.
+    """
+    require(user, policies.MANAGE, None)
+    product = Product(**_clean({"code": code, "name": name, **fields}))
+    with transaction.atomic():
+        _check(product)
+        product.save(force_insert=True)
+        _with_dataset(Viewpoint.objects.create(product=product))
+        record(user, "product.created", product, product=product, after=_plain(product, FIELDS))
+    return product
+
+
+def edit_product(user: User | None, product: Product, **fields: Any) -> Product:
+    """Change fields of a product; what stays the same is not written down."""
+    require(user, policies.MANAGE, product)
+    cleaned = _clean(fields)
+    with transaction.atomic():
+        product.refresh_from_db()
+        changed = [key for key, value in cleaned.items() if getattr(product, key) != value]
+        before = _plain(product, changed)
+        for key in changed:
+            setattr(product, key, cleaned[key])
+        if changed:
+            _check(product)
+            product.save(update_fields=changed)
+            after = _plain(product, changed)
+            record(user, "product.edited", product, product=product, before=before, after=after)
+    return product
+
+
+def archive_product(user: User | None, product: Product, reason: str = "") -> Product:
+    """Take a product off the lists. Its pictures, models and verdicts stay."""
+    require(user, policies.MANAGE, product)
+    with transaction.atomic():
+        there = Product.objects.filter(pk=product.pk, archived_at=None)
+        if not there.update(archived_at=timezone.now()):
+            raise WrongState("already_archived", f"{product.code} is archived already.")
+        record(user, "product.archived", product, product=product, reason=reason[:300])
+    product.refresh_from_db()
+    return product
+
+
+def create_viewpoint(
+    user: User | None, product: Product, *, code: str, name: str, side: str = ""
+) -> Viewpoint:
+    """Another side or camera of a product, with a dataset of its own."""
+    require(user, policies.MANAGE, product)
+    viewpoint = Viewpoint(product=product, code=code.strip(), name=name.strip(), side=side.strip())
+    with transaction.atomic():
+        if product.viewpoints.filter(code__iexact=viewpoint.code).exists():
+            raise UserError(
+                "code_taken",
+                f"{product.code} has a viewpoint {viewpoint.code} already. Choose another code.",
+                field="code",
+            )
+        _validate(viewpoint)
+        viewpoint.save(force_insert=True)
+        _with_dataset(viewpoint)
+        after = {"code": viewpoint.code, "name": viewpoint.name, "side": viewpoint.side}
+        record(user, "viewpoint.created", viewpoint, product=product, after=after)
+    return viewpoint
+
+
+def good_dataset(viewpoint: Viewpoint) -> Dataset:
+    """The dataset that this viewpoint learns from."""
+    dataset = viewpoint.datasets.filter(purpose=Dataset.Purpose.GOOD).order_by("id").first()
+    return dataset or _with_dataset(viewpoint)
+
+
+def _with_dataset(viewpoint: Viewpoint) -> Dataset:
+    return Dataset.objects.get_or_create(
+        viewpoint=viewpoint, name=GOOD_PARTS, defaults={"purpose": Dataset.Purpose.GOOD}
+    )[0]
+
+
+# --- what may be in a field --------------------------------------------------------------
+
+
+def _clean(fields: dict[str, Any]) -> dict[str, Any]:
+    """Trimmed texts and amounts as Decimal; raises for a field that a product has not."""
+    unknown = set(fields) - set(FIELDS)
+    if unknown:
+        raise TypeError(f"a product has no {', '.join(sorted(unknown))}")
+    return {key: _value(key, value) for key, value in fields.items()}
+
+
+def _value(key: str, value: Any) -> Any:
+    if key in COSTS:
+        return _amount(key, value)
+    if key in ("ipc_class", "opportunities_per_unit"):
+        return _count(key, value)
+    text = str(value).strip()
+    return text.upper() if key == "currency" else text
+
+
+def _amount(key: str, value: Any) -> Decimal | None:
+    if value in (None, ""):
+        return None
+    try:
+        amount = Decimal(str(value)).quantize(Decimal("0.01"))
+    except InvalidOperation:
+        raise _wrong(key, "must be an amount like 12.50, or empty") from None
+    if not (amount.is_finite() and 0 <= amount < MAX_COST):
+        raise _wrong(key, "must be an amount from 0 to 9,999,999,999.99, or empty")
+    return amount
+
+
+def _count(key: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise _wrong(key, "must be a whole number") from None
+
+
+def _check(product: Product) -> None:
+    if not product.code:
+        raise _wrong("code", "is missing: the number by which your MES knows the part")
+    if not product.name:
+        raise _wrong("name", "is missing: what your people call the part")
+    if product.opportunities_per_unit < 1:
+        raise _wrong("opportunities_per_unit", "must be 1 or more: places on a part that can fail")
+    same = Product.objects.filter(code__iexact=product.code).exclude(pk=product.pk).first()
+    if same:
+        archived = " It is archived." if same.archived_at else ""
+        raise UserError(
+            "code_taken",
+            f"There is a product with the part number {same.code} already: {same.name}.{archived} "
+            "Choose another part number or use that product.",
+            field="code",
+        )
+    _validate(product)
+
+
+def _validate(thing: Product | Viewpoint) -> None:
+    """What the model itself says of its fields (lengths, choices), the first as UserError."""
+    try:
+        thing.clean_fields()
+    except ValidationError as error:
+        key, messages = next(iter(error.message_dict.items()))
+        text = f"{_label(thing, key)}: {' '.join(messages)}"
+        raise UserError("invalid", text, field=key) from error
+
+
+def _wrong(key: str, what: str) -> UserError:
+    return UserError("invalid", f"{_label(Product, key)} {what}.", field=key)
+
+
+def _label(thing: Product | Viewpoint | type[Product], key: str) -> str:
+    """The name of a field as forms show it."""
+    label = str(getattr(thing._meta.get_field(key), "verbose_name", key))
+    return label[0].upper() + label[1:]
+
+
+def _plain(product: Product, keys: Any) -> dict[str, Any]:
+    """Values as JSON can hold them."""
+    values = {key: getattr(product, key) for key in keys}
+    return {k: str(v) if isinstance(v, Decimal) else v for k, v in values.items()}

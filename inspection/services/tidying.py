@@ -1,0 +1,76 @@
+"""What may be deleted after a while: leftovers, and checkpoints of runs that are done."""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from inspection.models import ENDED, JobState, ModelVersion, TrainingRun, UploadArchive
+
+CHECKPOINT_DAYS = 7
+LEFTOVER_DAYS = 2
+
+
+def tidy() -> dict[str, int]:
+    """Delete old leftovers; returns how many of each kind."""
+    return {
+        "checkpoints": drop_checkpoints(),
+        "staging": drop_staging(),
+        "models": drop_unknown_models(),
+    }
+
+
+def drop_checkpoints() -> int:
+    """Checkpoints and the working copy of the model, a week after the run was done. A failed
+    or cancelled run keeps them: it may be resumed."""
+    before = timezone.now() - timedelta(days=CHECKPOINT_DAYS)
+    done = TrainingRun.objects.filter(state=JobState.DONE, finished_at__lt=before)
+    folders = [
+        Path(settings.RUNS_DIR) / str(pk) / name
+        for pk in done.values_list("pk", flat=True)
+        for name in ("checkpoints", "model", "events.jsonl")
+    ]
+    return sum(_remove(folder) for folder in folders)
+
+
+def drop_staging() -> int:
+    """Staged files of uploads that broke off; an archive that still waits is kept."""
+    waiting = {
+        str(Path(settings.STAGING_DIR) / path)
+        for path in UploadArchive.objects.filter(unpacked_at=None)
+        .exclude(upload__state__in=ENDED)
+        .values_list("path", flat=True)
+    }
+    return sum(
+        _remove(file)
+        for file in _old(Path(settings.STAGING_DIR))
+        if not any(path.startswith(str(file)) for path in waiting)
+    )
+
+
+def drop_unknown_models() -> int:
+    """Model folders that no version names: a worker died between copying and writing."""
+    known = set(ModelVersion.objects.values_list("folder", flat=True))
+    return sum(
+        _remove(folder) for folder in _old(Path(settings.MODELS_DIR)) if folder.name not in known
+    )
+
+
+def _old(folder: Path) -> list[Path]:
+    before = time.time() - LEFTOVER_DAYS * 86400
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.lstat().st_mtime < before]
+
+
+def _remove(path: Path) -> bool:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    if path.exists():
+        path.unlink(missing_ok=True)
+        return True
+    return False

@@ -1,0 +1,348 @@
+"""Files that come in: every one gets a receipt, and nothing accepted is ever lost."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.ids import new_id
+from inspection.jobs.cancel import request_cancel
+from inspection.jobs.claim import queued_again
+from inspection.jobs.publish import enqueue
+from inspection.models import (
+    Batch,
+    Dataset,
+    JobState,
+    Product,
+    Upload,
+    UploadArchive,
+    UploadReceipt,
+    User,
+)
+
+from . import batches, receipts
+from .access import require
+from .archives import is_litter
+from .audit import record
+from .disk import GB, check_free_space
+from .images import MB, display_name, staged, too_large
+from .incoming import Incoming, check_key, key_of_path, other_archive
+from .locking import lock_row
+from .receipts import receipt_payload, upload_progress
+
+__all__ = [
+    "cancel_upload",
+    "close_abandoned",
+    "close_upload",
+    "import_folder",
+    "open_upload",
+    "receipt_payload",
+    "receive_file",
+    "resume_upload",
+    "unpack",
+    "upload_progress",
+]
+
+ABANDONED_AFTER = timedelta(hours=1)
+
+
+# --- open, close -----------------------------------------------------------------------
+
+
+def open_upload(
+    user: User | None,
+    *,
+    dataset: Dataset | None = None,
+    batch: Batch | None = None,
+    expected_files: int | None = None,
+    folders: str = Upload.Folders.NOTHING,
+) -> Upload:
+    """Begin a drop of files into a dataset or a batch (exactly one of them).
+
+    `folders` (Upload.Folders) says what the folder names inside a zip or a dropped folder mean.
+    """
+    if (dataset is None) == (batch is None):
+        raise ValueError("an upload goes into a dataset or into a batch")
+    if folders not in Upload.Folders.values:
+        raise UserError("bad_folders", "Folder names mean nothing, a label or a lot.")
+    upload = Upload(
+        dataset=dataset,
+        batch=batch,
+        created_by=user,
+        expected_files=expected_files,
+        folders=folders,
+        state=JobState.DONE,  # nothing to unpack yet
+    )
+    _check_may(user, upload)
+    if batch:
+        policies.check_open(batch)
+    check_free_space()
+    with transaction.atomic():
+        upload.save()
+        record(
+            user,
+            "upload.opened",
+            upload,
+            product=_product(upload),
+            after={"into": str(dataset or batch), "expected_files": expected_files},
+        )
+    return upload
+
+
+def close_upload(user: User | None, upload: Upload) -> Upload:
+    """Nothing more is coming. The batch of an upload is sealed once all is unpacked."""
+    _check_may(user, upload)
+    with transaction.atomic():
+        open_ = Upload.objects.filter(pk=upload.pk, closed_at=None)
+        if open_.update(closed_at=timezone.now()):
+            after = upload_progress(upload)
+            record(user, "upload.closed", upload, product=_product(upload), after=after)
+            seal_when_complete(user, upload)
+    upload.refresh_from_db()
+    receipts.announce(upload, [], now=True)
+    return upload
+
+
+def close_abandoned() -> int:
+    """Close uploads whose browser went away; what they brought is kept. Returns how many."""
+    quiet = timezone.now() - ABANDONED_AFTER
+    waiting = Upload.objects.filter(closed_at=None, created_at__lt=quiet)
+    gone = [u for u in waiting if not u.receipts.filter(created_at__gte=quiet).exists()]
+    for upload in gone:
+        close_upload(None, upload)
+    return len(gone)
+
+
+def seal_when_complete(user: User | None, upload: Upload) -> None:
+    """Seal the batch when no upload brings it anything more."""
+    if upload.batch_id is None:
+        return
+    batch = Batch.objects.get(pk=upload.batch_id)
+    lock_row(batch)
+    coming = batch.uploads.filter(closed_at=None).exists()
+    packed = UploadArchive.objects.filter(upload__batch=batch, unpacked_at=None).exists()
+    batch.refresh_from_db()
+    if not (coming or packed or batch.sealed_at or batch.cancel_requested_at):
+        batches.seal(user, batch)
+
+
+# --- one file --------------------------------------------------------------------------
+
+
+def receive_file(
+    user: User | None, upload: Upload, *, client_key: str, name: str, stream: IO[bytes], size: int
+) -> UploadReceipt | UploadArchive:
+    """Take one file; a second send with the same key gets the first one's receipt.
+
+    A zip is staged and unpacked by a job; a picture is checked, kept and put in its place.
+    Raises UserError only for what another try may mend.
+    """
+    _check_may(user, upload)
+    check_key(client_key)
+    known = receipts.find(upload, client_key) or _archive(upload, client_key)
+    if known:
+        return known
+    _check_takes_files(upload)
+    file = Incoming(display_name(name), stream, size)
+    try:
+        taken = _take(user, upload, client_key, file)
+    except UserError as refusal:
+        taken = receipts.refuse(upload, client_key, file.name, refusal, size=size)
+    if isinstance(taken, UploadReceipt):
+        receipts.announce(upload, [taken])
+    return taken
+
+
+def _take(
+    user: User | None, upload: Upload, client_key: str, file: Incoming
+) -> UploadReceipt | UploadArchive:
+    if file.is_other_archive:
+        raise other_archive(file.name)
+    limit = settings.MAX_ARCHIVE_MB if file.is_zip else settings.MAX_FILE_MB
+    if file.size > limit * MB:
+        raise too_large(file.name, limit)
+    if file.is_zip:
+        return _take_archive(upload, client_key, file)
+    return receipts.take(user, upload, client_key, file)
+
+
+def _take_archive(upload: Upload, client_key: str, file: Incoming) -> UploadArchive:
+    check_free_space(file.size / GB)
+    target = settings.STAGING_DIR / f"{new_id()}.zip"
+    with staged(file.name, file, limit_mb=settings.MAX_ARCHIVE_MB) as here:  # type: ignore[arg-type]
+        file.check_whole()
+        here.path.rename(target)
+        try:
+            with transaction.atomic():
+                archive = UploadArchive.objects.create(
+                    upload=upload,
+                    client_key=client_key,
+                    file_name=file.name,
+                    path=target.name,
+                    size_bytes=here.size,
+                )
+                lock_row(upload)  # a job that is just ending must see the archive, or we it
+                _check_not_cancelled(upload)
+                queue(upload)
+        except IntegrityError:  # the same key came twice at once
+            target.unlink(missing_ok=True)
+            return upload.archives.get(client_key=client_key)
+        except WrongState:
+            target.unlink(missing_ok=True)
+            raise
+    return archive
+
+
+def queue(upload: Upload) -> None:
+    """Have the archives unpacked, unless somebody is at it already and will see them."""
+    idle = Upload.objects.filter(pk=upload.pk, state__in=(JobState.DONE, JobState.FAILED))
+    fresh = {"state": JobState.QUEUED, "attempt": 0, "error": "", "error_code": ""}
+    if idle.update(**fresh, finished_at=None, **queued_again()):
+        enqueue(upload)
+
+
+def _archive(upload: Upload, client_key: str) -> UploadArchive | None:
+    return upload.archives.filter(client_key=client_key).first()
+
+
+def _check_takes_files(upload: Upload) -> None:
+    takes = Upload.objects.filter(pk=upload.pk, closed_at=None).exclude(state=JobState.CANCELLED)
+    if not takes.exists():
+        raise WrongState(
+            "upload_closed", "This upload is closed. Start a new upload for more pictures."
+        )
+
+
+def _check_not_cancelled(upload: Upload) -> None:
+    """A zip that was on its way when its upload was cancelled would wait for ever."""
+    if Upload.objects.filter(pk=upload.pk, state=JobState.CANCELLED).exists():
+        raise WrongState(
+            "upload_cancelled", "This upload was cancelled. Start a new upload for more pictures."
+        )
+
+
+# --- stop, go on -----------------------------------------------------------------------
+
+
+def cancel_upload(user: User | None, upload: Upload) -> Upload:
+    """Take nothing more and stop unpacking. What was accepted stays."""
+    _check_may(user, upload)
+    with transaction.atomic():
+        upload.refresh_from_db()
+        if upload.state == JobState.FAILED or request_cancel(upload):
+            discard_archives(upload)  # otherwise the worker does, when it looks
+        Upload.objects.filter(pk=upload.pk, closed_at=None).update(closed_at=timezone.now())
+        after = upload_progress(upload)
+        record(user, "upload.cancelled", upload, product=_product(upload), after=after)
+        seal_when_complete(user, upload)
+    upload.refresh_from_db()
+    receipts.announce(upload, [], now=True)
+    return upload
+
+
+def settle(upload: Upload) -> None:
+    """What must happen when the reaper ended the job of an upload."""
+    if upload.state == JobState.CANCELLED:
+        discard_archives(upload)
+        seal_when_complete(None, upload)
+
+
+def discard_archives(upload: Upload) -> None:
+    """Forget archives that nobody will unpack any more."""
+    waiting = upload.archives.filter(unpacked_at=None)
+    paths = list(waiting.values_list("path", flat=True))
+    waiting.update(unpacked_at=timezone.now())
+    for path in paths:
+        transaction.on_commit(lambda path=path: staged_archive(path).unlink(missing_ok=True))  # type: ignore[misc]
+
+
+def staged_archive(path: str) -> Path:
+    """Where an archive waits."""
+    return Path(settings.STAGING_DIR) / path
+
+
+def resume_upload(user: User | None, upload: Upload) -> Upload:
+    """Unpack the rest of an upload whose unpacking failed."""
+    _check_may(user, upload)
+    upload.refresh_from_db()
+    if upload.state != JobState.FAILED:
+        raise WrongState("not_resumable", "Only an upload whose unpacking failed can go on.")
+    with transaction.atomic():
+        record(user, "upload.resumed", upload, product=_product(upload))
+        queue(upload)
+    upload.refresh_from_db()
+    return upload
+
+
+def unpack(upload_id: UUID | str) -> None:
+    """Unpack the archives of an upload (the body of the job)."""
+    from .unpacking import unpack as body  # it calls back into this module
+
+    body(upload_id)
+
+
+# --- a folder of this machine ----------------------------------------------------------
+
+
+def import_folder(
+    user: User | None,
+    *,
+    dataset: Dataset | None = None,
+    batch: Batch | None = None,
+    folder: Path,
+    labels: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Upload:
+    """The pictures of a local folder, with the same receipts; `labels`: folder names say the kind.
+
+    `progress(done, total)` is called after every file. Raises UserError when it is no folder.
+    """
+    if not folder.is_dir():
+        raise UserError("no_folder", f"{folder} is not a folder. Check the path.")
+    files = list(files_in(folder))
+    meaning = Upload.Folders.LABEL if labels else Upload.Folders.NOTHING
+    upload = open_upload(
+        user, dataset=dataset, batch=batch, expected_files=len(files), folders=meaning
+    )
+    for done, path in enumerate(files, start=1):
+        _import(user, upload, folder, path)
+        if progress:
+            progress(done, len(files))
+    return close_upload(user, upload)
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Every file under `folder` in the order of its name, without what systems leave behind."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not is_litter(path.relative_to(folder).as_posix()):
+            yield path
+
+
+def _import(user: User | None, upload: Upload, folder: Path, path: Path) -> None:
+    name = path.relative_to(folder).as_posix()
+    key = key_of_path(name)
+    with path.open("rb") as stream:
+        size = path.stat().st_size
+        receive_file(user, upload, client_key=key, name=name, stream=stream, size=size)
+
+
+# --- who may ---------------------------------------------------------------------------
+
+
+def _product(upload: Upload) -> Product:
+    target = upload.dataset or upload.batch
+    assert target  # noqa: S101  (a check constraint of the table)
+    return target.viewpoint.product
+
+
+def _check_may(user: User | None, upload: Upload) -> None:
+    """Inspectors bring pictures to be judged; what is learned from is an engineer's matter."""
+    role = policies.MANAGE if upload.dataset_id else policies.REVIEW
+    require(user, role, _product(upload))

@@ -1,0 +1,93 @@
+"""From scores to verdicts. What a score means is settled here and nowhere else."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists
+from django.utils import timezone
+
+from inspection.models import (
+    Disposition,
+    ImageResult,
+    Inspection,
+    OperatingPoint,
+    Purpose,
+    Verdict,
+)
+
+# A score may differ by this much between two devices; so close to the limit a person looks.
+DEVICE_MARGIN = 1e-3
+
+_WORST_FIRST = (Verdict.ERROR, Verdict.FAILED, Verdict.PASSED)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    verdict: Verdict
+    disposition: Disposition
+
+
+def judge(score: float, point: OperatingPoint) -> Judgement:
+    """The verdict on one score at one operating point.
+
+    Failed when the score lies above `threshold_fail` (the same event as p ≤ alpha_fail).
+    Between the two thresholds (alpha_fail < p ≤ alpha_review) the verdict is what the
+    threshold says, Passed, and the disposition says that a person must look: `needs_review`.
+    So is a score within 1e-3 of the fail threshold, on either side, since another device may
+    have put it on the other. A score that is no number is an error, never a pass.
+    """
+    if not math.isfinite(score):
+        return Judgement(Verdict.ERROR, Disposition.NEEDS_REVIEW)
+    failed = score > point.threshold_fail
+    close = abs(score - point.threshold_fail) <= DEVICE_MARGIN * abs(point.threshold_fail)
+    doubtful = close or (not failed and score > point.threshold_review)
+    return Judgement(
+        Verdict.FAILED if failed else Verdict.PASSED,
+        Disposition.NEEDS_REVIEW if doubtful else Disposition.AUTO,
+    )
+
+
+def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
+    """Write the inspection's verdict, the worst of its images'; False when it has one already.
+
+    Runs in the caller's transaction.
+    """
+    ranked = sorted(results, key=_severity)
+    worst = ranked[0]
+    scored = [result for result in ranked if result.score is not None]
+    highest = max(scored, key=lambda result: result.score or 0.0, default=None)
+    doubtful = any(result.disposition == Disposition.NEEDS_REVIEW for result in ranked)
+    failed_for_sure = worst.verdict == Verdict.FAILED and worst.disposition == Disposition.AUTO
+    needs_review = doubtful and not failed_for_sure
+    written = Inspection.objects.filter(pk=inspection.pk, verdict="").update(
+        verdict=worst.verdict,
+        disposition=Disposition.NEEDS_REVIEW if needs_review else Disposition.AUTO,
+        score=highest.score if highest else None,
+        p_value=highest.p_value if highest else None,
+        error=worst.error,
+        completed_at=timezone.now(),
+    )
+    if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED):
+        _make_record(inspection)
+    return bool(written)
+
+
+def _severity(result: ImageResult) -> tuple[int, bool]:
+    return _WORST_FIRST.index(Verdict(result.verdict)), result.disposition != Disposition.AUTO
+
+
+def _make_record(inspection: Inspection) -> None:
+    """The first production inspection of a unit that came to a decision is the one that
+    counts. Two at once: the database lets one through, the other stays a retest."""
+    if inspection.purpose != Purpose.PRODUCTION or inspection.unit_id is None:
+        return
+    earlier = Inspection.objects.filter(
+        unit_id=inspection.unit_id, viewpoint_id=inspection.viewpoint_id, is_record=True
+    )
+    try:
+        with transaction.atomic():
+            Inspection.objects.filter(~Exists(earlier), pk=inspection.pk).update(is_record=True)
+    except IntegrityError:
+        return

@@ -1,0 +1,50 @@
+"""Celery's way in: load an id, call a service. Nothing is decided here."""
+
+from celery import shared_task
+
+from inspection.jobs import reaper
+from inspection.logs import working_on
+from inspection.models import ScoringChunk, TrainingRun, Upload
+from inspection.services import announce, scoring, tidying, training, uploads
+
+
+@shared_task
+def train(run_id: str) -> None:
+    """Work on a training run."""
+    with working_on(run_id):
+        training.run_training(run_id)
+
+
+@shared_task
+def score_chunk(chunk_id: str) -> None:
+    """Score a chunk of a batch."""
+    with working_on(chunk_id):
+        scoring.score_chunk(chunk_id)
+
+
+@shared_task
+def unpack_upload(upload_id: str) -> None:
+    """Unpack the archives of an upload."""
+    with working_on(upload_id):
+        uploads.unpack(upload_id)
+
+
+@shared_task
+def reap() -> None:
+    """Put right what dead workers and lost messages left behind."""
+    with working_on("reap"):
+        reaper.reap(
+            {
+                TrainingRun: announce.run_state,
+                ScoringChunk: scoring.settle_chunk,
+                Upload: uploads.settle,
+            }
+        )
+
+
+@shared_task
+def tidy() -> None:
+    """Close what was left open, and delete files that nobody needs any more."""
+    with working_on("tidy"):
+        uploads.close_abandoned()
+        tidying.tidy()

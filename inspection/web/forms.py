@@ -1,0 +1,116 @@
+"""Forms of the pages. What is allowed is decided by the services; these only read fields."""
+
+from typing import Any
+
+from django import forms
+
+from inspection.models import Product, Purpose, Role, Station, TrainingRun, Viewpoint
+
+
+def _styled(form: forms.BaseForm) -> None:
+    for name, field in form.fields.items():
+        widget = field.widget
+        if isinstance(widget, (forms.RadioSelect, forms.CheckboxInput, forms.HiddenInput)):
+            continue
+        kind = "form-select" if isinstance(widget, forms.Select) else "form-control"
+        widget.attrs.setdefault("class", kind)
+        if name in form.errors:
+            widget.attrs["aria-invalid"] = "true"
+
+
+class StyledForm(forms.Form):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _styled(self)
+
+    def refuse(self, field: str, message: str) -> None:
+        """Show a service's refusal at its field, or above the form."""
+        self.add_error(field if field in self.fields else None, message)
+
+
+class ProductForm(StyledForm):
+    code = forms.CharField(
+        label="Part number", max_length=60, help_text="As your MES calls the part."
+    )
+    name = forms.CharField(label="Name", max_length=120, help_text="What your people call it.")
+    description = forms.CharField(
+        label="Description", required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    ipc_class = forms.TypedChoiceField(
+        label="IPC-A-610 class",
+        coerce=int,
+        choices=Product._meta.get_field("ipc_class").choices or (),
+        initial=2,
+    )
+    cost_escape = forms.DecimalField(
+        label="Cost of an escape",
+        required=False,
+        min_value=0,
+        help_text="A defect that the customer finds, per part.",
+    )
+    cost_overkill = forms.DecimalField(
+        label="Cost of an overkill",
+        required=False,
+        min_value=0,
+        help_text="A good part that is rejected, per part.",
+    )
+    currency = forms.CharField(label="Currency", max_length=3, initial="EUR")
+
+
+class TrainForm(StyledForm):
+    preset = forms.ChoiceField(choices=TrainingRun.Preset, initial=TrainingRun.Preset.COMPACT)
+    budget_minutes = forms.FloatField(
+        label="Minutes to learn",
+        initial=10,
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0.1", "inputmode": "decimal"}),
+    )
+    vetting = forms.ChoiceField(choices=TrainingRun.Vetting, initial=TrainingRun.Vetting.PAUSE)
+    seed = forms.IntegerField(
+        label="Seed",
+        initial=1,
+        min_value=0,
+        help_text="The same seed and pictures give the same model.",
+    )
+    viewpoint = forms.CharField(widget=forms.HiddenInput)
+
+
+class BatchForm(StyledForm):
+    name = forms.CharField(label="Name", max_length=120)
+    purpose = forms.ChoiceField(
+        label="Purpose",
+        choices=[
+            (Purpose.PRODUCTION, "Production: counts in the figures"),
+            (Purpose.TRIAL, "Trial: to see how the model does"),
+        ],
+    )
+    lot_code = forms.CharField(label="Lot", max_length=80, required=False)
+    work_order = forms.CharField(label="Work order", max_length=80, required=False)
+    station = forms.ModelChoiceField(
+        Station.objects.all(), label="Station", required=False, empty_label="Not from a station"
+    )
+    model_version = forms.CharField(required=False, widget=forms.HiddenInput)
+    viewpoint = forms.CharField(widget=forms.HiddenInput)
+
+
+class PromoteForm(StyledForm):
+    reason = forms.CharField(
+        label="Why this model?", max_length=300, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class UserForm(StyledForm):
+    username = forms.CharField(label="User name", max_length=150)
+    full_name = forms.CharField(label="Full name", max_length=200, required=False)
+    role = forms.ChoiceField(label="Role", choices=Role, initial=Role.INSPECTOR)
+    product = forms.ModelChoiceField(
+        Product.objects.filter(archived_at=None),
+        label="For",
+        required=False,
+        empty_label="All products",
+    )
+
+
+def viewpoint_of(product: Product, code: str) -> Viewpoint | None:
+    """The viewpoint that a page is about: the named one, or the first."""
+    found = list(product.viewpoints.order_by("id"))
+    return next((v for v in found if v.code == code), found[0] if found else None)

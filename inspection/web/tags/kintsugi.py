@@ -1,0 +1,93 @@
+"""Template tags of the pages, built in for every template."""
+
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from inspection.models import Inspection, Job
+from inspection.web import words
+
+register = template.Library()
+register.filter("duration", words.duration)
+register.filter("score", words.score_text)
+register.filter("stage_word", words.stage_word)
+register.filter("flag_word", words.flag_word)
+register.filter("percent", words.percent)
+register.filter("action_word", words.action_word)
+
+
+@register.simple_tag
+def icon(name: str, size: str = "") -> SafeString:
+    """One symbol of the sprite. Decorative: the word beside it says the same."""
+    return format_html(
+        '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>',
+        f" i-{size}" if size else "",
+        static("icons.svg"),
+        name,
+    )
+
+
+def _tag(sign: words.Sign) -> SafeString:
+    return format_html(
+        '<span class="tag {}" data-sign="{}">{}{}</span>',
+        sign.tone,
+        sign.key,
+        icon(sign.icon, "s"),
+        sign.word,
+    )
+
+
+@register.simple_tag
+def verdict(inspection: Inspection) -> SafeString:
+    return _tag(words.verdict_sign(inspection.verdict, inspection.disposition))
+
+
+@register.simple_tag
+def job_state(job: Job) -> SafeString:
+    return _tag(words.job_sign(job))
+
+
+@register.simple_tag
+def sign(what: words.Sign) -> SafeString:
+    return _tag(what)
+
+
+@register.filter
+def times(value: Any, factor: Any) -> float:
+    """Plain multiplication, for sizes in SVG."""
+    return round(float(value) * float(factor), 3)
+
+
+@register.filter
+def get(mapping: Any, key: Any) -> Any:
+    return mapping.get(key) if mapping else None
+
+
+@register.filter
+def megabytes(size: Any) -> str:
+    """`1234567` → `1.2 MB`."""
+    value = float(size or 0)
+    return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.0f} kB"
+
+
+@register.filter
+def percent1(fraction: Any) -> str:
+    """`0.0123` → `1.2 %`; what would read as nothing says that it is less than something."""
+    if fraction not in (None, "") and 0 < float(fraction) < 0.0005:
+        return "< 0.1 %"
+    return "" if fraction in (None, "") else f"{float(fraction) * 100:.1f} %"
+
+
+@register.filter
+def unlocalised(value: Any) -> str:
+    """A number for an attribute: always with a point, whatever the language."""
+    return str(value)
+
+
+@register.filter
+def anchor(place: Any) -> str:
+    """How a label at `place` per cent of a width is anchored, so that it is never cut off."""
+    return "start" if float(place) < 22 else "end" if float(place) > 78 else "middle"

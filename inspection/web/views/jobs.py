@@ -1,0 +1,89 @@
+"""All running and recent work, for the jobs page and for the status bar of every page."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_safe
+
+from inspection.models import ENDED, Batch, JobState, ScoringChunk, TrainingRun, Upload, User
+from inspection.services import announce, batches, uploads
+from inspection.web import reads, words
+from inspection.web.access import SignedIn, visible
+
+RECENT = 25
+SHOWN = 5
+
+
+@require_safe
+def index(request: SignedIn) -> HttpResponse:
+    """Running work first, then what ended lately."""
+    runs = list(
+        visible(request.user, TrainingRun)
+        .select_related("started_by", "model_version")
+        .order_by("-id")[:RECENT]
+    )
+    shown = list(visible(request.user, Batch).select_related("created_by").order_by("-id")[:RECENT])
+    recent = list(reads.with_counts(shown))
+    unpacking = list(
+        visible(request.user, Upload)
+        .filter(archives__isnull=False)
+        .distinct()
+        .select_related("created_by")
+        .order_by("-id")[:RECENT]
+    )
+    for batch in recent:
+        batch.sign = batch_sign(batch)  # type: ignore[attr-defined]
+    context = {
+        "runs": runs,
+        "batches": recent,
+        "uploads": unpacking,
+    }
+    page = "jobs/_lists.html" if request.htmx else "jobs/index.html"
+    return render(request, page, context)
+
+
+def batch_sign(batch: Any) -> words.Sign:
+    """A batch as a job; `batch.counts` is there already."""
+    unfinished = batch.counts["scored"] < batch.counts["total"]
+    if batch.cancel_requested_at:
+        return words.CANCELLING if unfinished else words.JOB_SIGNS[JobState.CANCELLED]
+    if batch.sealed_at is None:
+        return words.Sign("open", "Open for pictures", "folder-open", "v-gold")
+    return words.JOB_SIGNS[JobState.RUNNING if unfinished else JobState.DONE]
+
+
+@require_GET
+def running(request: SignedIn) -> JsonResponse:
+    """What the status bar shows, in the shape of the pushes on the topic `jobs`."""
+    user = request.user
+    lines = [announce.run_line(run) for run in _unended(visible(user, TrainingRun))]
+    lines += [_upload_line(upload) for upload in _unended(visible(user, Upload))]
+    for batch in _scoring(user):
+        lines.append(announce.batch_line(batch, batches.batch_summary(batch)))
+    return JsonResponse({"jobs": lines})
+
+
+def _unended(jobs: QuerySet[Any]) -> list[Any]:
+    return list(jobs.exclude(state__in=ENDED).order_by("-id")[:SHOWN])
+
+
+def _scoring(user: User) -> list[Batch]:
+    going = ScoringChunk.objects.filter(state__in=(JobState.QUEUED, JobState.RUNNING))
+    found = visible(user, Batch).filter(pk__in=going.values("batch_id"))
+    return list(found.select_related("model_version").order_by("-id")[:SHOWN])
+
+
+def _upload_line(upload: Upload) -> dict[str, Any]:
+    progress = uploads.upload_progress(upload)
+    target = upload.dataset or upload.batch
+    return {
+        "id": str(upload.pk),
+        "kind": "upload",
+        "title": f"Unpacking for {target}",
+        "url": f"/uploads/{upload.pk}/",
+        "state": upload.state,
+        "fraction": progress["done"] / progress["total"] if progress["total"] else None,
+        "eta_s": None,
+    }

@@ -1,0 +1,124 @@
+"""Settings: people, weights, about."""
+
+import platform
+from typing import Any
+from uuid import UUID
+
+import django
+from django.conf import settings
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST, require_safe
+
+from inspection import policies
+from inspection.errors import NotAllowed, UserError
+from inspection.models import Product, Role, User
+from inspection.services import disk, users, weights
+from inspection.web.access import Rights, SignedIn, explains
+from inspection.web.forms import UserForm
+
+
+@require_safe
+def index(request: SignedIn) -> HttpResponse:
+    rights = Rights(request.user, None)
+    return redirect("settings_users" if rights.administer else "settings_about")
+
+
+@explains
+@never_cache
+@sensitive_variables()
+def people(request: SignedIn) -> HttpResponse:
+    """Who signs in. A POST makes a user and shows the one-time password, once."""
+    policies.check(request.user, policies.ADMINISTER, None)
+    form = UserForm(request.POST or None)
+    shown: dict[str, Any] = {}
+    if request.method == "POST" and form.is_valid():
+        try:
+            who, password = users.create_user(request.user, **form.cleaned_data)
+            shown = {"who": who, "password": password, "made": True}
+            form = UserForm()
+        except NotAllowed:
+            raise
+        except UserError as error:
+            form.refuse(error.field, error.message)
+    return _people(request, form, shown)
+
+
+def _people(request: SignedIn, form: UserForm, shown: dict[str, Any]) -> HttpResponse:
+    context = {
+        "people": User.objects.prefetch_related("memberships__product").order_by("username"),
+        "form": form,
+        "rights": Rights(request.user, None),
+        "roles": Role.choices,
+        "products": Product.objects.filter(archived_at=None).order_by("code"),
+        **shown,
+    }
+    return render(request, "settings/users.html", context)
+
+
+@require_POST
+@explains
+@never_cache
+@sensitive_variables()
+def person(request: SignedIn, key: UUID, action: str) -> HttpResponse:
+    """Disable, enable, give a new one-time password, or another role."""
+    policies.check(request.user, policies.ADMINISTER, None)
+    who = get_object_or_404(User, pk=key)
+    if action == "reset":
+        password = users.reset_password(request.user, who)
+        return _people(request, UserForm(), {"who": who, "password": password})
+    if action == "disable":
+        users.disable_user(request.user, who)
+    elif action == "enable":
+        users.enable_user(request.user, who)
+    else:
+        product = _product(request.POST.get("product", ""))
+        users.set_role(request.user, who, request.POST.get("role") or None, product)
+    return redirect("settings_users")
+
+
+def _product(key: str) -> Product | None:
+    """The product that a role is for; nothing chosen means all products."""
+    if not key:
+        return None
+    found = Product.objects.filter(archived_at=None)
+    chosen = next((one for one in found if str(one.pk) == key), None)
+    if chosen is None:
+        raise UserError("no_product", "There is no such product any more.", field="product")
+    return chosen
+
+
+@require_safe
+def weights_page(request: SignedIn) -> HttpResponse:
+    installed = {weight.file_name: weight for weight in weights.installed()}
+    known = [
+        {"known": known, "installed": installed.get(name)} for name, known in weights.KNOWN.items()
+    ]
+    context = {
+        "known": known,
+        "folder": settings.WEIGHTS_DIR,
+        "rights": Rights(request.user, None),
+    }
+    return render(request, "settings/weights.html", context)
+
+
+@require_safe
+def about(request: SignedIn) -> HttpResponse:
+    from importlib.metadata import version
+
+    free = disk.free_gb()
+    context = {
+        "version": version("kintsugi"),
+        "python": platform.python_version(),
+        "django": django.get_version(),
+        "free_gb": free,
+        "min_free_gb": settings.MIN_FREE_GB,
+        "disk_low": free < settings.MIN_FREE_GB,
+        "max_pixels": settings.MAX_PIXELS // 1_000_000,
+        "max_file_mb": settings.MAX_FILE_MB,
+        "max_archive_mb": settings.MAX_ARCHIVE_MB,
+        "rights": Rights(request.user, None),
+    }
+    return render(request, "settings/about.html", context)

@@ -1,0 +1,148 @@
+"""How pages say things: verdicts, states, times and scores in a quality manager's words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from inspection.models import Disposition, Job, JobState, Verdict
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A state for eyes of any kind: word, icon, and the CSS class that colours both."""
+
+    key: str
+    word: str
+    icon: str
+    tone: str
+
+
+PASS = Sign("pass", "Pass", "circle-check", "v-pass")
+FAIL = Sign("fail", "Fail", "circle-x", "v-fail")
+REVIEW = Sign("review", "Review", "eye", "v-review")
+ERROR = Sign("error", "Error", "alert-triangle", "v-none")
+SKIPPED = Sign("skipped", "Skipped", "ban", "v-none")
+WAITING = Sign("waiting", "Waiting", "clock", "v-none")
+VERDICTS = (PASS, FAIL, REVIEW, ERROR)
+
+
+def verdict_sign(verdict: str, disposition: str) -> Sign:
+    """What the machine said, in one word. An error is never shown as a pass."""
+    if not verdict:
+        return WAITING
+    if verdict == Verdict.ERROR:
+        return ERROR
+    if verdict == Verdict.SKIPPED:
+        return SKIPPED
+    if disposition == Disposition.NEEDS_REVIEW:
+        return REVIEW
+    return PASS if verdict == Verdict.PASSED else FAIL
+
+
+JOB_SIGNS = {
+    JobState.QUEUED: Sign("queued", "Waiting for its turn", "clock", "v-none"),
+    JobState.RUNNING: Sign("running", "Running", "player-play", "v-gold"),
+    JobState.PAUSED: Sign("paused", "Waiting for your decision", "hourglass", "v-review"),
+    JobState.DONE: Sign("done", "Done", "check", "v-pass"),
+    JobState.FAILED: Sign("failed", "Failed", "alert-triangle", "v-fail"),
+    JobState.CANCELLED: Sign("cancelled", "Cancelled", "ban", "v-none"),
+}
+CANCELLING = Sign("cancelling", "Stopping", "player-stop", "v-review")
+
+
+def job_sign(job: Job) -> Sign:
+    """The state of a job; one that was asked to stop says so until it has."""
+    return CANCELLING if job.cancelling else JOB_SIGNS[JobState(job.state)]
+
+
+STAGES = {
+    "vet": ("Vet", "Looks for pictures that do not belong among the good ones"),
+    "pretrain": ("Pre-train", "Learns what the part looks like"),
+    "inpaint": ("Inpaint", "Learns to restore hidden places"),
+    "calibrate": ("Calibrate", "Measures good parts that it never saw, to set the limits"),
+    "evaluate": ("Evaluate", "Checks speed and limits, and writes the model"),
+}
+
+# Figures of a run as a manifest names them.
+FIGURES = {
+    "synthetic_auroc": "AUROC on defects that were painted in",
+    "synthetic_recall_at_tnr60": "Painted-in defects found when 60 % of good parts pass",
+    "restoration_error": "Mean error of restored places, grey values 0–1",
+    "images_per_second": "Pictures per second",
+    "auroc": "AUROC",
+}
+
+FLAGS = {
+    "unlike_the_others": "unlike the others",
+    "blurred": "blurred",
+    "too_dark": "too dark",
+    "too_bright": "too bright",
+    "near_duplicate": "nearly the same picture twice",
+    "wrong_size": "another size than most",
+}
+
+
+def stage_word(stage: str) -> str:
+    """Steps that no plan names, such as opening the pictures, say what they are by name."""
+    return STAGES[stage][0] if stage in STAGES else stage.replace("_", " ").capitalize()
+
+
+def figure_word(name: str) -> str:
+    known = FIGURES.get(name)
+    words = name.replace("_", " ")
+    return known or words[:1].upper() + words[1:]
+
+
+def action_word(action: str) -> str:
+    """`model.operating_point` → `Operating point`."""
+    return action.partition(".")[2].replace("_", " ").capitalize() or action
+
+
+def flag_word(flag: str) -> str:
+    return FLAGS.get(flag, flag.replace("_", " "))
+
+
+def duration(seconds: Any) -> str:
+    """`95` → `1 min 35 s`; nothing known → an empty string."""
+    if seconds is None or seconds == "":
+        return ""
+    whole = max(0, round(float(seconds)))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 10 and rest:
+        return f"{minutes} min {rest} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def score_text(score: Any) -> str:
+    """Three significant digits, no exponent for the usual sizes."""
+    if score in (None, ""):
+        return "–"
+    value = float(score)
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
+        return f"{value:.2e}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def p_value_words(p_value: float | None, calibration: int) -> str:
+    """What a conformal p-value says: how many of the calibration parts looked as unusual."""
+    if p_value is None or not calibration:
+        return ""
+    as_unusual = max(0, round(p_value * (calibration + 1)) - 1)
+    if not as_unusual:
+        return (
+            f"None of the {calibration} good parts kept for calibration looked this unusual "
+            f"(p = {p_value:.2g}, the smallest that {calibration} parts can show)."
+        )
+    return (
+        f"{as_unusual} of the {calibration} good parts kept for calibration looked at least "
+        f"this unusual (p = {p_value:.2g})."
+    )
+
+
+def percent(fraction: Any) -> str:
+    """A missing value of a template is an empty string; it stays one."""
+    return "" if fraction in (None, "") else f"{float(fraction) * 100:.0f} %"

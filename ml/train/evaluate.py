@@ -1,0 +1,68 @@
+"""Evaluation stage: the written model, opened again, on normals it was never trained on."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ml.checkpoints import write_json
+from ml.data.letterbox import Letterbox
+from ml.metrics import auroc, recall_at_tnr
+from ml.scoring.choose import damage
+from ml.scoring.model_folder import MANIFEST
+from ml.scoring.scorer import Scorer
+from ml.train.context import Context, StageClock
+
+PICTURES = 20
+
+
+def evaluate(context: Context, folder: Path) -> dict[str, float]:
+    """Synthetic defects (another seed than the choice's) on calibration normals.
+
+    These figures say whether training went well; they are no promise about real defects. The
+    scores of the normals are also compared with the calibration's: a model that does not give
+    the same figures after loading must not leave the house.
+    """
+    clock = StageClock(context, "evaluate", "pictures")
+    scorer = Scorer.load(folder, weights_dir=context.job.weights_dir, device=str(context.device))
+    pictures = context.pictures.subset(context.state.calibration[:PICTURES])
+    images = list(pictures.floats())
+    boxes = [Letterbox.of(w, h, context.preset.image_size) for w, h in pictures.sizes]
+    damaged = [image for image, _ in damage(images, context.job.seed + 1)]
+    scores, errors = [], []
+    started = time.monotonic()
+    for index, image in enumerate([*images, *damaged]):
+        context.control.check()
+        maps, _, restored = scorer.engine.maps(image)
+        box = boxes[index % len(images)]
+        scores.append(scorer.setting.score(box.crop(scorer.setting.map(maps, scorer.norm))))
+        errors.append(float(box.crop(restored.cpu() - image).abs().mean()))
+        clock.progress(index + 1, 2 * len(images))
+    seconds = time.monotonic() - started
+    _check_same(scores[: len(images)], list(scorer.calibration_scores))
+    labels = np.arange(len(scores)) >= len(images)
+    clock.keep()
+    return {
+        "synthetic_auroc": round(auroc(scores, labels), 4),
+        "synthetic_recall_at_tnr60": round(recall_at_tnr(scores, labels).recall, 4),
+        "restoration_error": round(float(np.mean(errors[: len(images)])), 5),
+        "images_per_second": round(len(scores) / seconds, 3),
+    }
+
+
+def _check_same(scores: list[float], calibration: list[float]) -> None:
+    known = np.array(calibration)
+    for score in scores:
+        nearest = float(np.abs(known - score).min())
+        if nearest > 1e-4 * max(1.0, abs(score)):
+            raise RuntimeError(f"the loaded model scores {score}, {nearest} off its calibration")
+
+
+def store_metrics(folder: Path, metrics: dict[str, float]) -> None:
+    """Add the figures to the manifest, which no file hash covers."""
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text())
+    write_json(path, {**manifest, "metrics": metrics})

@@ -1,0 +1,71 @@
+"""The job: what the app, or a person on the command line, asks for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml.data.dataset import Source
+from ml.presets import PRESETS
+
+VETTING = ("pause", "exclude", "keep")
+
+
+class Refused(Exception):
+    """Input that cannot be used: ends the process with status 2 after an `error` event."""
+
+    def __init__(self, code: str, message: str, image: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.image = image
+
+
+@dataclass
+class Job:
+    """One training run as written in `docs/trainer-protocol.md`."""
+
+    out: Path
+    images: list[Source]
+    preset: str = "compact"
+    seed: int = 1
+    budget_minutes: float = 10.0
+    steps: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    nice: int = 0
+    weights_dir: Path | None = None
+    vetting: str = "keep"
+    vetted: bool = False
+    excluded: dict[str, str] = field(default_factory=dict)
+    min_free_gb: float = 5.0
+    exit_with_parent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            known = ", ".join(PRESETS)
+            raise Refused("bad_job", f"The preset {self.preset!r} is unknown; choose {known}.")
+        if self.vetting not in VETTING:
+            raise Refused("bad_job", f"vetting must be one of {', '.join(VETTING)}.")
+        if self.steps is not None and self.steps < 1:
+            raise Refused("bad_job", "steps must be at least 1, or null to follow the budget.")
+        if self.budget_minutes <= 0:
+            raise Refused("bad_job", "budget_minutes must be more than 0.")
+        if len({s.id for s in self.images}) != len(self.images):
+            raise Refused("bad_job", "Two pictures of the job have the same id.")
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read JOB.json. Raises Refused where it is not a job."""
+        try:
+            data: dict[str, Any] = json.loads(path.read_text())
+            images = [Source(str(i["id"]), Path(i["path"])) for i in data.pop("images")]
+            out = Path(data.pop("out"))
+            weights = data.pop("weights_dir", None)
+            return cls(
+                out=out, images=images, weights_dir=Path(weights) if weights else None, **data
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Refused("bad_job", f"The job file {path} cannot be used: {error}") from error

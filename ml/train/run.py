@@ -1,0 +1,289 @@
+"""One training run from the job to the model folder, resumable at any point."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ml import device as devices
+from ml.barlow_twins.trainer import PretrainTrainer, load_encoder
+from ml.checkpoints import CheckpointFolder, write_json, write_tensors
+from ml.data.alignment import FIT_ON, Aligner, fit
+from ml.data.dataset import load_pictures
+from ml.events import Emitter
+from ml.features import (
+    SQUEEZENET_FILE,
+    VGG_FILE,
+    FeatureExtractor,
+    SqueezeNetFeatures,
+    consistency_features,
+    installed,
+    scoring_features,
+)
+from ml.inpainting.trainer import InpaintTrainer, load_model
+from ml.train import splits
+from ml.train.calibrate import build_engine, calibrate, picture_count, write_model
+from ml.train.context import Context, StageClock
+from ml.train.control import Control, WaitingForVetting
+from ml.train.evaluate import evaluate, store_metrics
+from ml.train.job import Job, Refused
+from ml.train.loop import run_steps
+from ml.train.samples import COLUMNS, write_strip
+from ml.train.state import RunState
+from ml.unet import Encoder
+from ml.vetting import as_json, vet
+
+PRETRAIN_SHARE = 0.15
+LEAST_INPAINT_SHARE = 0.4
+
+
+def train(job: Job, emitter: Emitter) -> Path:
+    """Run all stages; returns the model folder. Raises Refused or Stop."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    devices.limit(job.threads, job.nice)
+    context = _context(job, emitter)
+    context.check_disk()
+    context.control.check()
+    _load(context)
+    for stage in context.stages:
+        _run_stage(context, stage)
+    folder = context.out / "model"
+    metrics = json.loads((folder / "manifest.json").read_text())["metrics"]
+    emitter.emit("done", model="model", metrics=metrics)
+    return folder
+
+
+def _context(job: Job, emitter: Emitter) -> Context:
+    control = Control(job.out / "cancel", job.exit_with_parent)
+    has_weights = installed(job.weights_dir, SQUEEZENET_FILE) is not None
+    # The stand-in backbone is the pre-trained encoder, so without weights it comes first.
+    first = ["vet", "pretrain"] if has_weights else ["pretrain", "vet"]
+    stages = [*first, "inpaint", "calibrate", "evaluate"]
+    known = (job.out / "state.json").exists()
+    state = RunState.open(job.out / "state.json", job)
+    device = devices.choose(job.device)
+    emitter.emit(
+        "plan",
+        stages=stages,
+        resumed=known,
+        device=str(device),
+        backbone="squeezenet1_1" if has_weights else "ssl_encoder",
+    )
+    checkpoints = CheckpointFolder(job.out / "checkpoints")
+    threads = torch.get_num_threads()
+    return Context(job, state, emitter, control, device, stages, checkpoints, threads)
+
+
+def _load(context: Context) -> None:
+    """Open the pictures, note what cannot be used, draw or adjust the split."""
+    job, state = context.job, context.state
+    wanted = [s for s in job.images if s.id not in job.excluded]
+    if not job.images:
+        splits.check_enough(0)
+    clock = StageClock(context, "load", "pictures")
+    clock.progress(0, len(wanted))
+    context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker())
+    for id_, reason in context.pictures.unreadable.items():
+        context.log("warning", f"Picture {id_} is left out: {reason}")
+    state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
+    _settle_split(context)
+    aligner = _aligner(context)
+    if aligner:
+        clock = StageClock(context, "load", "pictures")
+        context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker(), aligner)
+
+
+def _aligner(context: Context) -> Aligner | None:
+    """The product's common pose: fitted once on training normals, then kept."""
+    state, path = context.state, context.out / "alignment.safetensors"
+    if state.alignment is None:
+        normals = context.pictures.subset(state.train[:FIT_ON]).floats()
+        aligner, ratio = fit(normals, context.control.check)
+        if aligner:
+            write_tensors(path, {"template": aligner.template})
+        state.alignment, state.aligned = round(ratio, 4), aligner is not None
+        context.save_state()
+        outcome = "are aligned" if aligner else "are not aligned: it would gain too little"
+        context.log("info", f"Pictures {outcome} (normals differ {ratio:.2f} × as much after).")
+    return Aligner(**load_file(path)) if state.aligned else None
+
+
+def _settle_split(context: Context) -> None:
+    """Draw the split once; afterwards only take excluded pictures out of it."""
+    state = context.state
+    usable = [i for i in context.pictures.ids if i not in state.excluded]
+    splits.check_enough(len(usable))
+    drawn = splits.Split(state.train, state.held_out, state.calibration)
+    known = {*drawn.train, *drawn.held_out, *drawn.calibration}
+    unknown = set(usable) - known
+    split = splits.without(drawn, known - set(usable)) if known else None
+    if split is None or unknown:
+        if known:
+            context.log(
+                "warning",
+                "The set of pictures changed so much that it is split anew; training starts over.",
+            )
+            _start_over(context)
+        split = splits.draw(usable, state.seed)
+    elif split != drawn and "inpaint" in {*state.plan, *state.finished}:
+        raise Refused(
+            "job_changed",
+            "The excluded pictures changed after training had begun; start a new run.",
+        )
+    state.train, state.held_out, state.calibration = (
+        split.train, split.held_out, split.calibration,
+    )  # fmt: skip
+    context.save_state()
+
+
+def _start_over(context: Context) -> None:
+    context.state.plan.clear()
+    context.state.finished.clear()
+    for stage in ("pretrain", "inpaint"):
+        context.checkpoints.clear(stage)
+
+
+def _run_stage(context: Context, stage: str) -> None:
+    """One stage, unless an earlier attempt finished it."""
+    if stage in context.state.finished:
+        context.emitter.emit("stage", stage=stage, state="skipped")
+        return
+    context.control.check()
+    context.emitter.emit("stage", stage=stage, state="started")
+    STAGES[stage](context)
+    context.state.finished.append(stage)
+    context.save_state()
+    context.emitter.emit("stage", stage=stage, state="finished")
+
+
+def _pretrain(context: Context) -> None:
+    pictures = context.pictures.subset(context.state.train)
+    trainer = PretrainTrainer(pictures, context.preset, context.job.seed, context.device)
+    # `steps` are those of the inpainting; pre-training gets its usual share of them.
+    steps = context.job.steps and max(1, round(PRETRAIN_SHARE * context.job.steps))
+    run_steps(context, trainer, PRETRAIN_SHARE * context.budget_seconds, steps)
+
+
+def _encoder(context: Context) -> Encoder:
+    tensors = load_file(context.out / "pretrain.safetensors")
+    return load_encoder(context.preset, tensors, context.device)
+
+
+def _vet(context: Context) -> None:
+    """Score every usable normal against the others; wait, exclude or go on."""
+    job, path = context.job, context.out / "vet.json"
+    if not (job.vetted and path.exists()):
+        clock = StageClock(context, "vet", "pictures")
+        items = vet(
+            context.pictures, _vet_features(context), job.seed, clock.ticker(), context.device
+        )
+        clock.keep()
+        write_json(path, as_json(items))
+        suggested = [i for i in items if i.suggest_exclude]
+        context.emitter.emit(
+            "vet",
+            path="vet.json",
+            flagged=sum(i.flagged for i in items),
+            suggested=len(suggested),
+            total=len(items),
+        )
+        if job.vetting == "pause" and not job.vetted:
+            context.save_state()
+            raise WaitingForVetting
+        if job.vetting == "exclude" and not job.vetted:
+            context.state.excluded |= {i.image: i.reason for i in suggested}
+    _settle_after_vetting(context)
+
+
+def _vet_features(context: Context) -> FeatureExtractor:
+    path = installed(context.job.weights_dir, SQUEEZENET_FILE)
+    if path:
+        return SqueezeNetFeatures(path).to(context.device)
+    return scoring_features(None, _encoder(context))
+
+
+def _settle_after_vetting(context: Context) -> None:
+    """Take out what vetting excluded; a split drawn anew needs its pre-training again."""
+    state = context.state
+    had_pretraining = "pretrain" in state.finished
+    _settle_split(context)
+    if had_pretraining and "pretrain" not in state.finished:
+        _run_stage(context, "pretrain")
+
+
+def _inpaint(context: Context) -> None:
+    pictures = context.pictures.subset(context.state.train)
+    encoder = _encoder(context)
+    weights = context.job.weights_dir
+    target, scoring = consistency_features(weights, encoder), scoring_features(weights, encoder)
+    if installed(weights, VGG_FILE) is None:
+        context.log("info", f"Without {VGG_FILE}, {target.name} stands in for VGG-16 in L_c.")
+    trainer = InpaintTrainer(
+        pictures,
+        context.preset,
+        context.job.seed,
+        context.device,
+        encoder,
+        target,
+        scoring,
+        shift=0 if context.state.aligned else context.preset.image_size // 64,
+    )
+    seconds = _inpaint_seconds(context, trainer, scoring)
+    samples = context.pictures.subset((context.state.held_out or context.state.calibration)[:4])
+
+    def show(step: int) -> None:
+        path = f"samples/inpaint-{step:08d}.webp"
+        rows = write_strip(trainer, samples, context.out / path)
+        context.emitter.emit(
+            "samples", stage="inpaint", step=step, path=path, columns=COLUMNS, rows=rows
+        )
+
+    run_steps(context, trainer, seconds, context.job.steps, show)
+
+
+def _inpaint_seconds(
+    context: Context, trainer: InpaintTrainer, extractor: FeatureExtractor
+) -> float:
+    """What the budget leaves after the stages before and the calibration that follows."""
+    engine = build_engine(context, trainer.averaged_model(), extractor)
+    image = context.pictures.floats(slice(0, 1))[0]
+    engine.maps(image)
+    started = time.monotonic()
+    engine.maps(image)
+    per_picture = time.monotonic() - started
+    later = 1.15 * per_picture * (picture_count(context) + 40)
+    spent = sum(s for name, s in context.state.seconds.items() if name != "inpaint")
+    left = context.budget_seconds - spent - later
+    return max(LEAST_INPAINT_SHARE * context.budget_seconds, left)
+
+
+def _calibrate(context: Context) -> None:
+    encoder = _encoder(context)
+    weights = context.job.weights_dir
+    extractor = scoring_features(weights, encoder).to(context.device)
+    tensors = load_file(context.out / "inpaint.safetensors")
+    engine = build_engine(context, load_model(context.preset, tensors, context.device), extractor)
+    found = calibrate(context, engine)
+    write_model(
+        context, engine, encoder.state_dict(), found, consistency_features(weights, encoder)
+    )
+
+
+def _evaluate(context: Context) -> None:
+    folder = context.out / "model"
+    metrics = evaluate(context, folder)
+    store_metrics(folder, metrics)
+
+
+STAGES: dict[str, Callable[[Context], None]] = {
+    "pretrain": _pretrain,
+    "vet": _vet,
+    "inpaint": _inpaint,
+    "calibrate": _calibrate,
+    "evaluate": _evaluate,
+}

@@ -1,0 +1,81 @@
+"""Which normals are trained on, which choose the settings, which calibrate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ml.train.job import Refused
+
+MIN_CALIBRATION = 40
+MIN_TRAIN = 20
+MIN_USABLE = MIN_CALIBRATION + MIN_TRAIN
+HELD_OUT_SHARE, HELD_OUT_FROM, HELD_OUT_MOST = 0.12, 100, 48
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ids of three disjoint sets; `held_out` is empty where pictures are few."""
+
+    train: list[str]
+    held_out: list[str]
+    calibration: list[str]
+
+
+def calibration_count(usable: int) -> int:
+    """20 % of the normals, at least 40."""
+    return max(MIN_CALIBRATION, round(0.2 * usable))
+
+
+def check_enough(usable: int) -> None:
+    """Raise Refused where there are too few usable pictures, saying how many more it takes."""
+    if usable == 0:
+        raise Refused(
+            "too_few_images",
+            f"There is no usable picture of a good part; upload at least {MIN_USABLE}.",
+        )
+    if usable < MIN_USABLE:
+        raise Refused(
+            "too_few_images",
+            f"There are {usable} usable pictures of good parts and at least {MIN_USABLE} are "
+            f"needed ({MIN_CALIBRATION} to calibrate, {MIN_TRAIN} to train); "
+            f"add {MIN_USABLE - usable} more.",
+        )
+
+
+def draw(ids: Sequence[str], seed: int) -> Split:
+    """Split by a hash of seed and id, which does not depend on the order of the job file."""
+
+    def rank(id_: str) -> bytes:
+        return hashlib.sha256(f"{seed}:{id_}".encode()).digest()
+
+    check_enough(len(ids))
+    shuffled = sorted(ids, key=rank)
+    calibration = calibration_count(len(ids))
+    held_out = 0
+    if len(ids) >= HELD_OUT_FROM:
+        held_out = min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(ids)))
+    return Split(
+        train=sorted(shuffled[calibration + held_out :]),
+        held_out=sorted(shuffled[calibration : calibration + held_out]),
+        calibration=sorted(shuffled[:calibration]),
+    )
+
+
+def without(split: Split, excluded: set[str]) -> Split | None:
+    """The split after vetting took pictures out, or None where it must be drawn again.
+
+    Calibration pictures must never have been trained on, so what it lacks comes from the
+    held-out set; training may have begun on the others (pre-training runs before the vetting
+    where the encoder stands in for ImageNet weights).
+    """
+    train = [i for i in split.train if i not in excluded]
+    held_out = [i for i in split.held_out if i not in excluded]
+    calibration = [i for i in split.calibration if i not in excluded]
+    wanted = calibration_count(len(train) + len(held_out) + len(calibration))
+    missing = max(0, wanted - len(calibration))
+    calibration, held_out = calibration + held_out[:missing], held_out[missing:]
+    if len(calibration) < MIN_CALIBRATION or len(train) < MIN_TRAIN:
+        return None
+    return Split(train, held_out, sorted(calibration))

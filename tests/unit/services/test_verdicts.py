@@ -1,0 +1,113 @@
+"""What a score means, and which inspection of a unit counts."""
+
+import math
+
+import pytest
+
+from inspection.models import (
+    Disposition,
+    ImageResult,
+    Inspection,
+    InspectionImage,
+    OperatingPoint,
+    Purpose,
+    Unit,
+    Verdict,
+)
+from inspection.services.verdicts import complete, judge
+from tests.factories.jobs import make_batch, make_image, make_inspection
+
+POINT = OperatingPoint(threshold_fail=0.9, threshold_review=0.5)
+AUTO, REVIEW = Disposition.AUTO, Disposition.NEEDS_REVIEW
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict", "disposition"),
+    [
+        (0.2, Verdict.PASSED, AUTO),
+        (0.5, Verdict.PASSED, AUTO),
+        (0.6, Verdict.PASSED, REVIEW),
+        (0.8999, Verdict.PASSED, REVIEW),
+        (0.9, Verdict.PASSED, REVIEW),
+        (0.9005, Verdict.FAILED, REVIEW),
+        (0.95, Verdict.FAILED, AUTO),
+    ],
+)
+def test_a_score_is_judged_by_its_place(
+    score: float, verdict: Verdict, disposition: Disposition
+) -> None:
+    judgement = judge(score, POINT)
+    assert (judgement.verdict, judgement.disposition) == (verdict, disposition)
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_never_passes(score: float) -> None:
+    assert judge(score, POINT).verdict == Verdict.ERROR
+
+
+def result(
+    inspection: Inspection, verdict: Verdict, score: float | None, disposition: Disposition = AUTO
+) -> ImageResult:
+    picture = InspectionImage.objects.create(
+        inspection=inspection,
+        image=make_image(),
+        index=inspection.pictures.count(),
+        file_name="p.png",
+    )
+    return ImageResult.objects.create(
+        inspection=inspection,
+        picture=picture,
+        model_version=inspection.model_version,
+        operating_point=inspection.operating_point,
+        verdict=verdict,
+        disposition=disposition,
+        score=score,
+        p_value=None if score is None else 0.5,
+    )
+
+
+@pytest.mark.django_db
+class TestInspection:
+    def test_the_worst_picture_decides(self) -> None:
+        inspection = make_inspection(make_batch())
+        results = [
+            result(inspection, Verdict.PASSED, 0.2),
+            result(inspection, Verdict.FAILED, 0.99),
+            result(inspection, Verdict.PASSED, 0.6, REVIEW),
+        ]
+        assert complete(inspection, results)
+        inspection.refresh_from_db()
+        assert (inspection.verdict, inspection.disposition) == (Verdict.FAILED, AUTO)
+        assert inspection.score == 0.99
+
+    def test_a_picture_that_cannot_be_read_is_never_outvoted(self) -> None:
+        inspection = make_inspection(make_batch())
+        results = [
+            result(inspection, Verdict.PASSED, 0.2),
+            result(inspection, Verdict.ERROR, None, REVIEW),
+        ]
+        complete(inspection, results)
+        inspection.refresh_from_db()
+        assert inspection.verdict == Verdict.ERROR
+
+    def test_a_verdict_is_written_once(self) -> None:
+        inspection = make_inspection(make_batch())
+        assert complete(inspection, [result(inspection, Verdict.PASSED, 0.2)])
+        assert not complete(inspection, [result(inspection, Verdict.FAILED, 0.99)])
+        inspection.refresh_from_db()
+        assert inspection.verdict == Verdict.PASSED
+
+    def decide(self, unit: Unit, verdict: Verdict = Verdict.PASSED, **fields: object) -> bool:
+        batch = fields.pop("batch")
+        inspection = make_inspection(batch, unit=unit, **fields)  # type: ignore[arg-type]
+        complete(inspection, [result(inspection, verdict, 0.2)])
+        inspection.refresh_from_db()
+        return inspection.is_record
+
+    def test_the_first_production_inspection_counts_and_later_ones_do_not(self) -> None:
+        batch = make_batch()
+        unit = Unit.objects.create(product=batch.viewpoint.product, serial_number="S1")
+        assert not self.decide(unit, batch=batch, purpose=Purpose.TRIAL)
+        assert not self.decide(unit, Verdict.ERROR, batch=batch), "an error decides nothing"
+        assert self.decide(unit, Verdict.FAILED, batch=batch)
+        assert not self.decide(unit, batch=batch), "a retest is listed, never counted"

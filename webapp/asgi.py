@@ -1,0 +1,29 @@
+import os
+import tempfile
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.dev")
+http = get_asgi_application()
+
+# Django writes every large body to a temporary file before a view sees it. A zip of gigabytes
+# belongs on the disk of the data, not in a /tmp that may be memory.
+settings.STAGING_DIR.mkdir(parents=True, exist_ok=True)
+tempfile.tempdir = str(settings.STAGING_DIR)
+
+# These need the apps loaded.
+from inspection.live.routing import websocket_urlpatterns  # noqa: E402
+from webapp.body_limit import BodyLimit  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": BodyLimit(http),
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
+        ),
+    }
+)

@@ -1,0 +1,85 @@
+"""Large request bodies are judged by their head, before a byte of them is kept.
+
+Django's ASGI handler writes a whole body to disk before any view or any sign-in check sees it,
+so whoever reaches the port could fill the disk of the data. Only uploads may be large, only for
+somebody who is signed in, and only where they fit.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from inspection.errors import UserError
+from inspection.services.disk import GB, check_free_space
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[..., Awaitable[None]]
+
+UPLOAD = re.compile(r"/uploads/[0-9a-f-]{36}/files/")
+
+
+class BodyLimit:
+    """ASGI middleware around Django's handler."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = await self._refusal(scope)
+        if refused is None:
+            await self.app(scope, receive, send)
+        else:
+            await _answer(send, *refused)
+
+    async def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        head = {name.lower(): value for name, value in scope["headers"]}
+        length = head.get(b"content-length", b"")
+        if not length.isdigit():
+            if b"transfer-encoding" in head:
+                return 411, "length_required", "Send the length of the body (Content-Length)."
+            return None
+        size = int(length)
+        if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return None
+        if not UPLOAD.fullmatch(scope["path"]):
+            return 413, "too_large", "Only the upload of pictures takes bodies of this size."
+        return await sync_to_async(_upload_refusal)(head.get(b"cookie", b""), size)
+
+
+def _upload_refusal(cookies: bytes, size: int) -> tuple[int, str, str] | None:
+    if not _signed_in(cookies):
+        return 403, "signed_out", "You are signed out; sign in again, then go on uploading."
+    try:
+        check_free_space(size / GB)
+    except UserError as full:
+        return 507, full.code, full.message
+    return None
+
+
+def _signed_in(cookies: bytes) -> bool:
+    """Whether the session exists; what its user may do is the view's to judge."""
+    try:
+        found = SimpleCookie(cookies.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return False
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    return found is not None and "_auth_user_id" in store(found.value)
+
+
+async def _answer(send: Send, status: int, code: str, message: str) -> None:
+    body = json.dumps({"code": code, "message": message}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""One machine, nothing installed but Python: the processes of `manage.py demo`."""

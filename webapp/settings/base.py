@@ -1,0 +1,240 @@
+"""Settings that every deployment shares. A bad value stops the start with a sentence."""
+
+from pathlib import Path
+
+import environ
+from csp.constants import NONE, SELF
+
+from webapp.celery_settings import celery_settings
+from webapp.redis_urls import broker_url, client_url, socket_path, socket_url
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+# --- where things are kept -------------------------------------------------------------
+VAR_DIR = Path(env("KINTSUGI_VAR", default=str(BASE_DIR / "var"))).resolve()
+RUNS_DIR = VAR_DIR / "runs"  # a folder per training run: checkpoints, samples, log
+MODELS_DIR = VAR_DIR / "models"  # a folder per model version
+WEIGHTS_DIR = Path(env("KINTSUGI_WEIGHTS", default=str(VAR_DIR / "weights"))).resolve()
+STAGING_DIR = VAR_DIR / "staging"  # uploads before they are checked
+MEDIA_ROOT = VAR_DIR / "media"
+
+MIN_FREE_GB = env.float("KINTSUGI_MIN_FREE_GB", default=5.0)
+MAX_PIXELS = env.int("KINTSUGI_MAX_PIXELS", default=80_000_000)
+MAX_FILE_MB = env.int("KINTSUGI_MAX_FILE_MB", default=200)
+MAX_ARCHIVE_MB = env.int("KINTSUGI_MAX_ARCHIVE_MB", default=8192)
+MAX_UNPACKED_MB = env.int("KINTSUGI_MAX_UNPACKED_MB", default=4 * MAX_ARCHIVE_MB)
+MAX_ARCHIVE_MEMBERS = env.int("KINTSUGI_MAX_ARCHIVE_MEMBERS", default=20_000)
+
+# --- jobs ------------------------------------------------------------------------------
+JOB_LEASE_S = env.int("KINTSUGI_JOB_LEASE_S", default=60)
+JOB_REAP_EVERY_S = env.int("KINTSUGI_JOB_REAP_EVERY_S", default=60)
+JOB_STALE_QUEUED_S = env.int("KINTSUGI_JOB_STALE_QUEUED_S", default=120)
+JOB_CANCEL_GRACE_S = env.int("KINTSUGI_JOB_CANCEL_GRACE_S", default=20)
+TRAINER_THREADS = env.int("KINTSUGI_TRAINER_THREADS", default=0)  # 0: all, less one if shared
+TRAINER_NICE = env.int("KINTSUGI_TRAINER_NICE", default=10)
+DEVICE = env("KINTSUGI_DEVICE", default="auto")
+
+# --- Django ----------------------------------------------------------------------------
+DEBUG = False
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "rest_framework",
+    "allauth",
+    "allauth.account",
+    "channels",
+    "inspection",
+]
+MIDDLEWARE = [
+    "inspection.web.middleware.request_id",
+    "inspection.web.middleware.measure",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "inspection.web.middleware.must_change_password",
+    "inspection.web.middleware.explain_outage",
+]
+ROOT_URLCONF = "webapp.urls"
+ASGI_APPLICATION = "webapp.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [
+            BASE_DIR / "webapp" / "templates",
+            BASE_DIR / "inspection" / "web" / "templates",
+        ],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "inspection.web.context.shell",
+            ],
+            "builtins": ["inspection.web.tags.kintsugi"],
+        },
+    }
+]
+AUTH_USER_MODEL = "inspection.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "inspection.web.accounts.NoSignupAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_PRESERVE_USERNAME_CASING = True
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = env("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+# --- database --------------------------------------------------------------------------
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'kintsugi.sqlite3'}")}
+_database = DATABASES["default"]
+if _database["ENGINE"].endswith("sqlite3"):
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+elif _database["ENGINE"].endswith("postgresql"):
+    # A server that is away, or that vanishes, is an error within seconds and not a hang.
+    _database["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+        **_database.get("OPTIONS", {}),
+    }
+    if env.bool("DATABASE_POOL", default=False):
+        _database["CONN_MAX_AGE"] = 0
+        _database["OPTIONS"]["pool"] = {"max_size": 20, "timeout": 5}
+
+# --- Redis: queue, live pushes, cache --------------------------------------------------
+# `make demo` starts a Redis of its own and sets REDIS_URL; nothing ever guesses a port.
+REDIS_URL = env("REDIS_URL", default=socket_url(socket_path(VAR_DIR)))
+_redis = client_url(REDIS_URL)
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [_redis], "prefix": "kintsugi"},
+    }
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": _redis,
+        "KEY_PREFIX": "kintsugi",
+        "OPTIONS": {"socket_timeout": 3, "socket_connect_timeout": 3},
+    }
+}
+CELERY = celery_settings(broker_url(REDIS_URL), reap_every_s=JOB_REAP_EVERY_S)
+
+# --- files -----------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env("STATIC_ROOT", default=str(BASE_DIR / "static-root")))
+STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
+STORAGES = {
+    # Keys name their content, so a second write of a key writes the same bytes.
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"allow_overwrite": True},
+    },
+    "staticfiles": {"BACKEND": "webapp.static_storage.StaticStorage"},
+}
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # bodies that are read whole; files are streamed
+DATA_UPLOAD_MAX_NUMBER_FILES = 1000
+
+# --- what a browser may do -------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        # OpenSeadragon adds exactly one style block of its own; this is its hash.
+        "style-src": [SELF, "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"],
+        "img-src": [SELF, "data:", "blob:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "worker-src": [SELF, "blob:"],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+    }
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+
+# --- htmx: no inline styles, no eval, so that the policy above holds -------------------
+HTMX_CONFIG = {"includeIndicatorStyles": False, "allowEval": False}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+METRICS_TOKEN = env("METRICS_TOKEN", default="")  # empty: /metrics needs none
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"ids": {"()": "inspection.logs.AddIds"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(levelname)s %(name)s %(message)s %(request_id)s %(job_id)s",
+            "timestamp": True,
+            "rename_fields": {"levelname": "level", "name": "logger"},
+        }
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["ids"]}
+    },
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # One line a request comes from our own middleware, with the request's id.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
+        "django": {"handlers": [], "propagate": True},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "PIL": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,93 @@
+// The frame of every page: theme, keys, menus, and the status bar of all running work.
+import { $, $$, duration, getJson, icon, make, percent, calmly, typing } from "./kit.js";
+import { watch } from "./live.js";
+
+const actions = {
+  theme() {
+    const next = document.documentElement.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
+    localStorage.setItem("kintsugi-theme", next);
+    document.documentElement.setAttribute("data-bs-theme", next);
+    document.dispatchEvent(new Event("themechange"));
+  },
+  keys: () => $("#keys").showModal(),
+  dismiss: (button) => button.closest(".toast-line").remove(),
+};
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-action]");
+  if (button && actions[button.dataset.action]) actions[button.dataset.action](button);
+  for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+  if (event.target.tagName === "DIALOG" && event.target.classList.contains("box")) event.target.close();
+});
+
+// A form that asks before it does something that cannot be undone, and that is sent once: a
+// double click must not start two runs.
+document.addEventListener("submit", (event) => {
+  const form = event.target, question = form.dataset.confirm;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent || (question && !confirm(question))) { event.preventDefault(); return; }
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 10000); // the answer never came: it may be tried again
+});
+
+for (const message of $$(".toast-line.v-pass")) setTimeout(() => message.remove(), 6000);
+
+// --- keys ---------------------------------------------------------------------------------
+function step(by) {
+  const things = $$("[data-step]");
+  if (!things.length) return;
+  const here = things.indexOf(document.activeElement);
+  const next = things[Math.min(things.length - 1, Math.max(0, here < 0 ? (by > 0 ? 0 : things.length - 1) : here + by))];
+  next.focus();
+  next.scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (typing(event)) return;
+  if (event.key === "?") { actions.keys(); event.preventDefault(); }
+  if (event.key === "/" && $("[data-search]")) { $("[data-search]").focus(); event.preventDefault(); }
+  const shortcut = /^[a-z]$/.test(event.key) && $(`[data-key="${event.key}"]`);
+  if (shortcut) { shortcut.click(); event.preventDefault(); }
+  if (event.key === "j") step(1);
+  if (event.key === "k") step(-1);
+});
+
+// --- all running work ---------------------------------------------------------------------
+const jobs = new Map();
+const WORDS = { queued: "waiting for its turn", paused: "waits for your decision", cancelling: "stopping" };
+const goes = (job) => ["running", "queued", "paused", "cancelling"].includes(job.state)
+  || (["open", "scoring"].includes(job.state) && job.fraction !== null && job.fraction < 1); // a batch
+
+function line(job) {
+  const parts = [make("a", { href: job.url }, make("b", {}, job.title))];
+  if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
+    parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, percent(job.fraction)));
+  const word = WORDS[job.state] || (job.eta_s ? `${duration(job.eta_s)} left` : "");
+  if (word) parts.push(make("span", {}, word));
+  return make("span", { class: "status-job" }, ...parts);
+}
+
+function draw() {
+  const place = $("#status-jobs");
+  if (!place) return;
+  const running = [...jobs.values()].filter(goes);
+  running.sort((a, b) => (a.state === "running" ? 0 : 1) - (b.state === "running" ? 0 : 1));
+  if (!running.length) { place.replaceChildren(make("span", {}, "Nothing is running.")); return; }
+  const shown = running.slice(0, innerWidth > 1200 ? 3 : 1).map(line);
+  if (running.length > shown.length) shown.push(make("a", { href: "/jobs/" }, `${running.length - shown.length} more`));
+  place.replaceChildren(...shown);
+}
+
+async function fetchJobs() {
+  try {
+    const answer = await getJson(document.body.dataset.running);
+    jobs.clear();
+    for (const job of answer.jobs) jobs.set(job.id, job);
+    draw();
+  } catch { /* the next connect or poll asks again */ }
+}
+
+if (document.body.dataset.running) {
+  watch(["jobs"], (job) => { jobs.set(job.id, job); draw(); }, fetchJobs);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) fetchJobs(); });
+}

@@ -1,0 +1,211 @@
+// The drop zone: files go out a few at a time, and each keeps the server's own sentence.
+import { $, $$, calmly, duration, getJson, icon, make, postJson, tell } from "./kit.js";
+import { chosen, dropped, keyOf } from "./files.js";
+import { Sender } from "./sender.js";
+import { watch } from "./live.js";
+
+const narrow = matchMedia("(max-width: 767.98px)");
+let ROW = narrow.matches ? 68 : 46; // the heights in pages.css
+const SIGNS = {
+  accepted: ["Accepted", "circle-check", "v-pass"], duplicate: ["Already there", "copy", "v-none"],
+  refused: ["Refused", "circle-x", "v-fail"], unsent: ["Not sent", "alert-triangle", "v-fail"],
+  queued: ["Unpacking", "file-zip", "v-gold"], sending: ["Sending", "upload", "v-gold"], waiting: ["Waiting", "clock", "v-none"],
+};
+const ENDED = ["accepted", "duplicate", "refused", "unsent"];
+const zone = $("#uploader");
+const list = $("#receipts"), inner = $("#receipts-inner"), bar = $("#upload-bar");
+const entries = new Map();
+const fresh = new Set(); // accepted since this page was opened
+let shown = [], filter = "all", upload = null, after = "", began = 0, archives = [], closed = true, closing = false, opening = null;
+
+const sender = new Sender({ changed: calmly(draw, 120), idle: () => void finish(), stopped: halted });
+
+// --- opening ------------------------------------------------------------------------------
+function useUpload(addresses) {
+  upload = addresses;
+  closed = false;
+  sender.url = addresses.upload_file;
+  watch([`upload:${addresses.id}`], ask, ask);
+}
+
+async function open(count) {
+  const folders = $("#folders")?.value || "";
+  const addresses = await postJson(zone.dataset.open, { expected_files: count, folders, viewpoint: zone.dataset.viewpoint || "" });
+  after = "";
+  useUpload(addresses);
+  if (zone.dataset.rename) history.replaceState(null, "", addresses.upload);
+}
+
+async function take(found) {
+  const coming = found.map((one) => ({ key: keyOf(one), name: one.path, size: one.file.size, file: one.file, sent: 0, outcome: "waiting", message: "" }))
+    .filter((entry) => !entries.has(entry.key) || entries.get(entry.key).outcome === "unsent");
+  if (!coming.length) { if (found.length) tell("These files have been sent already.", "v-none", "info-circle"); return; }
+  if (!sender.busy) began = performance.now();
+  for (const entry of coming) entries.set(entry.key, entry);
+  draw();
+  try {
+    if (closed || !upload) await (opening ||= open(coming.length).finally(() => { opening = null; }));
+    halted("");
+    sender.add(coming);
+  } catch (error) {
+    for (const entry of coming) entries.delete(entry.key);
+    draw();
+    tell(error.message);
+  }
+}
+
+// --- what the server says -------------------------------------------------------------------
+let asking = false, askAgain = false;
+async function ask() {
+  if (asking || !upload) { askAgain = true; return; }
+  asking = true;
+  try {
+    for (let more = true; more;) {
+      const answer = await getJson(`${upload.upload_receipts}?after=${after}`);
+      for (const receipt of answer.receipts) heard(receipt);
+      ({ after, more, archives } = answer);
+      closed = answer.progress.closed;
+    }
+    for (const archive of archives) {
+      const entry = entries.get(archive.client_key) || { key: archive.client_key, name: archive.file_name, message: "", sent: 1 };
+      entry.outcome = archive.unpacked ? "accepted" : "queued";
+      entry.archive = true;
+      entry.message = archive.unpacked ? `Unpacked: ${archive.done} files.` : `Unpacking: ${archive.done} of ${archive.total ?? "…"} files.`;
+      entries.set(entry.key, entry);
+    }
+    draw();
+  } catch { /* the next push or poll asks again */ }
+  asking = false;
+  if (askAgain) { askAgain = false; ask(); }
+}
+
+function heard(receipt) {
+  const entry = entries.get(receipt.client_key) || { key: receipt.client_key, sent: 1 };
+  if (receipt.outcome === "accepted" && began) fresh.add(receipt.client_key);
+  Object.assign(entry, { name: receipt.file_name, outcome: receipt.outcome, message: receipt.message, code: receipt.code, image: receipt.image_id });
+  entries.set(receipt.client_key, entry);
+}
+
+async function finish() {
+  const keep = $("#keep-open")?.checked;
+  if (!upload || closed || closing || keep || [...entries.values()].some((entry) => entry.outcome === "unsent")) { draw(); return; }
+  closing = true;
+  try {
+    await postJson(upload.upload_close);
+    closed = true;
+    await ask();
+    document.dispatchEvent(new Event("uploadclosed"));
+  } catch (error) { tell(error.message); }
+  closing = false;
+  draw();
+}
+
+function halted(message) {
+  const place = $("#upload-halt");
+  place.hidden = !message;
+  $("p", place).textContent = message;
+}
+
+// --- drawing --------------------------------------------------------------------------------
+function tally() {
+  const count = { accepted: 0, duplicate: 0, refused: 0, unsent: 0, waiting: 0 };
+  let part = 0, total = 0;
+  for (const entry of entries.values()) {
+    if (entry.archive && entry.outcome === "accepted") continue; // its members are counted
+    total += 1;
+    if (ENDED.includes(entry.outcome)) { count[entry.outcome] += 1; part += 1; }
+    else { count.waiting += 1; part += 0.9 * (entry.sent || 0); }
+  }
+  for (const archive of archives) if (!archive.unpacked && archive.total) total += Math.max(0, archive.total - archive.done);
+  return { ...count, total, part };
+}
+
+function draw() {
+  const now = tally(), done = now.total - now.waiting, all = entries.size > 0;
+  $("#upload-progress").hidden = !all;
+  zone.classList.toggle("has-files", all);
+  bar.max = Math.max(now.total, 1);
+  bar.value = now.part;
+  $("#upload-count").textContent = `${done} of ${now.total} files have a receipt`;
+  for (const name of ["accepted", "duplicate", "refused"]) $(`#n-${name}`).textContent = now[name] + (name === "refused" ? now.unsent : 0);
+  const left = now.total - now.part;
+  $("#upload-eta").textContent = sender.busy && now.part > 3 && began ? `about ${duration(left * (performance.now() - began) / 1000 / now.part)} left` : "";
+  const ended = all && !sender.busy && left < 0.001;
+  $("#upload-done").hidden = !(ended && !now.unsent && closed);
+  $("#upload-done-words").textContent = `All ${now.total} files have a receipt: ${now.accepted} accepted, ${now.duplicate} already there, ${now.refused} refused.`;
+  $("#upload-retry").hidden = !now.unsent;
+  const good = $("#good-count");
+  if (good) good.textContent = Number(good.dataset.before) + fresh.size;
+  zone.dataset.done = done;
+  zone.dataset.total = now.total;
+  zone.dataset.state = !all ? "empty" : ended ? (closed ? "closed" : "sent") : "sending";
+  const wanted = { all: () => true, refused: (e) => ["refused", "unsent"].includes(e.outcome), waiting: (e) => !ENDED.includes(e.outcome) }[filter];
+  shown = [...entries.values()].filter(wanted);
+  if (sender.busy) shown.sort((a, b) => (b.outcome === "sending") - (a.outcome === "sending")); // what moves is in sight
+  inner.style.height = `${shown.length * ROW}px`;
+  list.hidden = !all;
+  $("#receipts-none").hidden = !all || shown.length > 0;
+  window.requestAnimationFrame(rows);
+}
+
+function rows() { // only what is in sight exists, however many thousand there are
+  const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
+  const last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW) + 10);
+  inner.replaceChildren(...shown.slice(first, last).map((entry, i) => row(entry, first + i)));
+}
+
+function row(entry, index) {
+  const [word, name, tone] = SIGNS[entry.outcome];
+  const middle = entry.outcome === "sending"
+    ? make("progress", { class: "bar", max: 1, value: entry.sent, "aria-label": entry.name })
+    : make("span", { class: "receipt-message", title: entry.message }, entry.message || "");
+  const line = make("div", { class: "receipt", "data-outcome": entry.outcome },
+    make("span", { class: "receipt-name", title: entry.name }, entry.name), middle,
+    make("span", { class: `tag ${tone}` }, icon(name, "s"), word));
+  line.style.transform = `translateY(${index * ROW}px)`;
+  return line;
+}
+
+// --- hands ------------------------------------------------------------------------------------
+let depth = 0;
+addEventListener("dragenter", (event) => { if (event.dataTransfer?.types.includes("Files")) { depth += 1; zone.classList.add("over"); } });
+addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) zone.classList.remove("over"); });
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", async (event) => {
+  event.preventDefault();
+  depth = 0;
+  zone.classList.remove("over");
+  take(await dropped(event.dataTransfer));
+});
+function pick(field) {
+  const found = chosen(field);
+  field.value = "";
+  if (found.length) take(found);
+}
+for (const field of $$("input[type=file]", zone)) field.addEventListener("change", () => pick(field));
+for (const button of $$("[data-pick]", zone)) button.addEventListener("click", () => $(button.dataset.pick).click());
+for (const chip of $$("[data-filter]", zone))
+  chip.addEventListener("click", () => {
+    filter = chip.dataset.filter;
+    for (const other of $$("[data-filter]", zone)) other.setAttribute("aria-pressed", other === chip);
+    list.scrollTop = 0;
+    draw();
+  });
+list.addEventListener("scroll", () => window.requestAnimationFrame(rows), { passive: true });
+$("#upload-again").addEventListener("click", () => { halted(""); sender.again(); });
+$("#upload-retry").addEventListener("click", () => {
+  const unsent = [...entries.values()].filter((entry) => entry.outcome === "unsent" && entry.file);
+  for (const entry of unsent) Object.assign(entry, { outcome: "waiting", tries: 0 });
+  sender.add(unsent);
+});
+$("#keep-open")?.addEventListener("change", (event) => { if (!event.target.checked && !sender.busy) finish(); });
+addEventListener("beforeunload", (event) => { if (sender.busy) event.preventDefault(); });
+addEventListener("resize", () => { ROW = narrow.matches ? 68 : 46; draw(); });
+
+if (zone.dataset.id) {
+  const name = (kebab) => zone.dataset[kebab];
+  useUpload({ id: name("id"), upload: name("page"), upload_file: name("files"), upload_close: name("close"), upload_receipts: name("receipts") });
+  ask();
+}
+draw();
+for (const field of $$("input[type=file]", zone)) pick(field); // chosen before this script was here
