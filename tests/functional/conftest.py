@@ -1,6 +1,7 @@
 """The real product and a real browser. Every page is watched (watcher.py)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,16 @@ expect.set_options(timeout=SLOW_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last of all: Playwright leaves its event loop running in this thread, where none other fits."""
     for item in items:
-        if "functional" in item.nodeid:
+        if _is_functional(item):
             item.add_marker(pytest.mark.functional)
             item.add_marker(pytest.mark.timeout(600))
+    items.sort(key=_is_functional)
+
+
+def _is_functional(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
 
 
 @pytest.fixture(scope="session")
