@@ -17,7 +17,7 @@ expect.set_options(timeout=SLOW_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Last of all: Playwright leaves its event loop running in this thread, where none other fits."""
+    """Last of all: Playwright leaves its event loop running, and a thread holds only one."""
     for item in items:
         if _is_functional(item):
             item.add_marker(pytest.mark.functional)
