@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ml.data.dataset import Source
+from ml.methods import DEFAULT, METHODS
 from ml.presets import PRESETS
 
 VETTING = ("pause", "exclude", "keep")
+SYMMETRIES = ("free_rotation", "quarter_turns", "mirror_left_right", "mirror_top_bottom", "shift")
+TILES = ("auto", "never", "always")
 
 
 class Refused(Exception):
@@ -25,10 +28,15 @@ class Refused(Exception):
 
 @dataclass
 class Job:
-    """One training run as written in `docs/trainer-protocol.md`."""
+    """One training run as written in `docs/trainer-protocol.md`.
+
+    repair_zones: rectangles (x, y, width, height) in fractions of the picture; where there are
+    any, only they are masked and restored. symmetries: what a part may do and stay good.
+    """
 
     out: Path
     images: list[Source]
+    method: str = DEFAULT
     preset: str = "compact"
     seed: int = 1
     budget_minutes: float = 10.0
@@ -42,11 +50,27 @@ class Job:
     excluded: dict[str, str] = field(default_factory=dict)
     min_free_gb: float = 5.0
     exit_with_parent: bool = False
+    repair_zones: list[list[float]] = field(default_factory=list)
+    symmetries: list[str] = field(default_factory=list)
+    tile: str = "auto"
+    encoder: Path | None = None  # a stored pre-training to start from instead of an own one
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             known = ", ".join(PRESETS)
             raise Refused("bad_job", f"The preset {self.preset!r} is unknown; choose {known}.")
+        if self.method not in METHODS:
+            known = ", ".join(METHODS)
+            raise Refused("bad_job", f"The method {self.method!r} is unknown; choose {known}.")
+        if self.tile not in TILES:
+            raise Refused("bad_job", f"tile must be one of {', '.join(TILES)}.")
+        if unknown := set(self.symmetries) - set(SYMMETRIES):
+            raise Refused(
+                "bad_job",
+                f"Unknown symmetry {sorted(unknown)[0]!r}; choose from {', '.join(SYMMETRIES)}.",
+            )
+        for zone in self.repair_zones:
+            _check_zone(zone)
         if self.vetting not in VETTING:
             raise Refused("bad_job", f"vetting must be one of {', '.join(VETTING)}.")
         if self.steps is not None and self.steps < 1:
@@ -64,8 +88,22 @@ class Job:
             images = [Source(str(i["id"]), Path(i["path"])) for i in data.pop("images")]
             out = Path(data.pop("out"))
             weights = data.pop("weights_dir", None)
+            encoder = data.pop("encoder", None)
             return cls(
-                out=out, images=images, weights_dir=Path(weights) if weights else None, **data
+                out=out,
+                images=images,
+                weights_dir=Path(weights) if weights else None,
+                encoder=Path(encoder) if encoder else None,
+                **data,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Refused("bad_job", f"The job file {path} cannot be used: {error}") from error
+
+
+def _check_zone(zone: list[float]) -> None:
+    if len(zone) != 4:
+        raise Refused("bad_job", f"A repair zone is x, y, width, height; got {zone}.")
+    x, y, width, height = zone
+    inside = x >= 0 and y >= 0 and x + width <= 1.0001 and y + height <= 1.0001
+    if not (inside and width > 0 and height > 0):
+        raise Refused("bad_job", f"The repair zone {zone} must lie inside the picture (0 to 1).")
