@@ -91,15 +91,17 @@ class SqueezeNetFeatures(ImageNetFeatures):
 
     name = "squeezenet1_1"
     layer = "features.7"
-    final = 1
-    stage_names = ("squeezenet1_1.4", "squeezenet1_1.7", "squeezenet1_1.10")
 
-    def __init__(self, path: Path, size: int | None = 224) -> None:
+    def __init__(
+        self, path: Path, size: int | None = 224, taps: tuple[int, ...] = (4, 7, 10)
+    ) -> None:
         from torchvision.models import squeezenet1_1
 
         network = squeezenet1_1(weights=None)
         network.load_state_dict(load_file(path))
-        super().__init__(network.features, taps=(4, 7, 10), size=size)
+        super().__init__(network.features, taps=taps, size=size)
+        self.final = taps.index(7) if 7 in taps else -1
+        self.stage_names = tuple(f"{self.name}.{tap}" for tap in taps)
         self.sha256 = file_sha256(path)
         self.freeze()
 
@@ -114,9 +116,15 @@ class Vgg16Features(ImageNetFeatures):
     def __init__(self, path: Path) -> None:
         from torchvision.models import vgg16
 
-        network = vgg16(weights=None)
-        network.load_state_dict(load_file(path))
-        super().__init__(network.features, taps=(22,), size=None)
+        # Only the convolutions: the classifier is nine tenths of the weights and never used.
+        with torch.device("meta"):
+            features = vgg16(weights=None).features
+        prefix = "features."
+        weights = {
+            k.removeprefix(prefix): v for k, v in load_file(path).items() if k.startswith(prefix)
+        }
+        features.load_state_dict(weights, assign=True)
+        super().__init__(features, taps=(22,), size=None)
         self.sha256 = file_sha256(path)
         self.freeze()
 
@@ -127,15 +135,17 @@ class EncoderFeatures(FeatureExtractor):
     name = "ssl_encoder"
     layer = "stride8"
     stand_in = True
-    stage_names = ("ssl_encoder.2", "ssl_encoder.4", "ssl_encoder.8")
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, stages: tuple[int, ...] = (0, 1, 2)) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoder)
+        self.stages = stages
+        self.stage_names = tuple(f"{self.name}.{2 ** (stage + 1)}" for stage in stages)
         self.freeze()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return self.encoder(with_empty_mask(images), depth=3)
+        maps = self.encoder(with_empty_mask(images), depth=max(self.stages) + 1)
+        return [maps[stage] for stage in self.stages]
 
 
 def scoring_features(weights_dir: Path | None, encoder: Encoder) -> FeatureExtractor:

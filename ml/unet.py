@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -46,9 +48,17 @@ class Encoder(nn.Module):
     picture it would erase what it is meant to scale.
     """
 
-    def __init__(self, levels: int, width: int, max_width: int, image_size: int) -> None:
+    def __init__(
+        self,
+        levels: int,
+        width: int,
+        max_width: int,
+        image_size: int,
+        channels: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        self.channels = [channels_at(level, width, max_width) for level in range(levels)]
+        usual = [channels_at(level, width, max_width) for level in range(levels)]
+        self.channels = list(channels or usual)
         inputs = [IN_CHANNELS, *self.channels[:-1]]
         self.stages = nn.ModuleList(
             Down(i, o, normalise=image_size >> (level + 1) > 1)

@@ -34,12 +34,11 @@ class BarlowTwins(nn.Module):
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.encoder = Encoder(preset.levels, preset.width, preset.max_width, preset.image_size)
-        # Every level is pooled, not the last alone: the frozen stage that may stand in for the
-        # scoring backbone lies at stride 8, and this way it is trained directly.
-        self.projector = projector(sum(self.encoder.channels), preset.projector)
+        self.pooled = slice(None) if preset.pools_every_level else slice(-1, None)
+        self.projector = projector(sum(self.encoder.channels[self.pooled]), preset.projector)
 
     def forward(self, views: Tensor) -> Tensor:
         """Views (N, 3, S, S) in 0..1 to embeddings (N, D)."""
-        maps = self.encoder(with_empty_mask(views))
+        maps = self.encoder(with_empty_mask(views))[self.pooled]
         pooled = [F.adaptive_avg_pool2d(m.float(), 1).flatten(1) for m in maps]
         return self.projector(torch.cat(pooled, dim=1))

@@ -48,8 +48,9 @@ def feature_loss(restored: Sequence[Tensor], original: Sequence[Tensor]) -> Tens
 class TargetProjection(nn.Module):
     """F_v(I_gt) brought to the attention layer's channels and to unit energy.
 
-    A fixed random orthogonal 1×1 projection matches the channels; `scale` makes the targets'
-    mean square 1, so that the weight of L_c means the same for every backbone.
+    Where the channels agree (VGG-16 in preset `paper`) nothing is projected; elsewhere a fixed
+    random orthogonal 1×1 projection matches them. `scale` makes the targets' mean square 1, so
+    that the weight of L_c means the same for every backbone.
     """
 
     matrix: Tensor
@@ -59,7 +60,7 @@ class TargetProjection(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         square = torch.randn(max(inputs, outputs), max(inputs, outputs), generator=generator)
-        orthogonal, _ = torch.linalg.qr(square)
+        orthogonal = torch.eye(inputs) if inputs == outputs else torch.linalg.qr(square)[0]
         self.register_buffer("matrix", orthogonal[:outputs, :inputs].contiguous())
         self.register_buffer("scale", torch.ones(()))
 

@@ -33,7 +33,11 @@ class RefinementNetwork(nn.Module):
         super().__init__()
         self.tap = preset.attention_level - 1
         self.encoder = Encoder(
-            preset.refine_levels, preset.width, preset.max_width, preset.image_size
+            preset.refine_levels,
+            preset.width,
+            preset.max_width,
+            preset.image_size,
+            preset.refine_channels,
         )
         self.attention = CoherentSemanticAttention()
         self.decoder = Decoder(self.encoder.channels, preset.width)

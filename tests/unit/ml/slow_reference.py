@@ -43,24 +43,43 @@ def attention(features: Array, hidden: NDArray[np.bool_]) -> Array:
     return result
 
 
-def barlow_twins(a: Array, b: Array, weight: float, eps: float = 1e-5) -> float:
-    """Eq. 5 over embeddings (N, D) that are normalised along the batch."""
-    count, width = a.shape
+def cross_correlation(a: Array, b: Array, i: int, j: int) -> float:
+    """C_ij of Eq. 6 for embeddings (N, D) that are centred along the batch."""
+    za, zb = a[:, i] - a[:, i].mean(), b[:, j] - b[:, j].mean()
+    return cosine(za, zb)
 
-    def normalised(z: Array) -> Array:
-        out = np.empty_like(z)
-        for d in range(width):
-            column = z[:, d] - z[:, d].mean()
-            out[:, d] = column / math.sqrt(float((column**2).mean()) + eps)
-        return out
 
-    za, zb = normalised(a), normalised(b)
-    loss = 0.0
-    for i in range(width):
-        for j in range(width):
-            c = sum(za[n, i] * zb[n, j] for n in range(count)) / count
-            loss += (1 - c) ** 2 if i == j else weight * c**2
-    return float(loss)
+def barlow_twins(a: Array, b: Array, weight: float) -> float:
+    """L_BT of Eq. 5 over embeddings (N, D)."""
+    invariance, redundancy = 0.0, 0.0
+    for i in range(a.shape[1]):
+        invariance += (1 - cross_correlation(a, b, i, i)) ** 2
+        for j in range(a.shape[1]):
+            if j != i:
+                redundancy += cross_correlation(a, b, i, j) ** 2
+    return invariance + weight * redundancy
+
+
+def reconstruction(rough: Array, refined: Array, image: Array, mask: Array) -> float:
+    """L_r of Eq. 3 as means over channels and masked pixels: (C, H, W) and mask (H, W)."""
+    return masked_mean_of(abs(rough - image), mask) + masked_mean_of(abs(refined - image), mask)
+
+
+def consistency(encoded: Array, decoded: Array, target: Array, mask: Array) -> float:
+    """L_c of Eq. 4, its second term read as CSA_d: squared L2 norms over y in M.
+
+    Divided by the number of positions and channels, so that a mean is left of the sum.
+    """
+    channels, height, width = target.shape
+    total, count = 0.0, 0
+    for y in range(height):
+        for x in range(width):
+            if mask[y, x]:
+                for features in (encoded, decoded):
+                    difference = features[:, y, x] - target[:, y, x]
+                    total += float(difference @ difference)
+                count += 1
+    return total / (count * channels)
 
 
 def masked_mean_of(values: Array, mask: Array) -> float:
