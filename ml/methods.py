@@ -114,6 +114,7 @@ def load_restorer(
     (B, 3, S, S). Raises KeyError for an unknown method, ValueError where it restores nothing.
     """
     restores = METHODS[name].restores
+    load: Callable[[Preset, dict[str, Tensor], torch.device], nn.Module]
     if restores == "csa":
         from ml.rivals.csa.model import load_model as load
     elif restores == "shift-net":
