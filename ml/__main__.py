@@ -4,47 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 USAGE = """usage: python -m ml COMMAND …
 
+  pretrain       learn the encoder alone, from unlabelled pictures
   train          learn from pictures of good parts
   score          score pictures with a trained model: CSV and heatmaps
+  bench          compare methods on labelled test pictures: the columns of Table I
+  export         write a trained model as ONNX, checked against the original
   info           what a model folder holds
   demo-pictures  make the demo pictures
 
 python -m ml COMMAND --help tells more."""
 
 
-def _train(argv: Sequence[str]) -> int:
-    from ml.commands.train import main
+def _command(module: str) -> Callable[[Sequence[str]], int]:
+    # Imported when called: `--help` and the demo pictures should not wait for torch.
+    def run(argv: Sequence[str]) -> int:
+        return int(import_module(module).main(list(argv)))
 
-    return main(argv)
-
-
-def _score(argv: Sequence[str]) -> int:
-    from ml.commands.score import main
-
-    return main(argv)
+    return run
 
 
-def _info(argv: Sequence[str]) -> int:
-    from ml.commands.info import main
-
-    return main(argv)
-
-
-def _demo_pictures(argv: Sequence[str]) -> int:
-    from ml.data.assemblies.cli import main
-
-    return int(main(list(argv)))
-
-
-# Imported when called: `--help` and the demo pictures should not wait for torch.
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": _train,
-    "score": _score,
-    "info": _info,
-    "demo-pictures": _demo_pictures,
+COMMANDS = {
+    "pretrain": _command("ml.commands.pretrain"),
+    "train": _command("ml.commands.train"),
+    "score": _command("ml.commands.score"),
+    "bench": _command("ml.commands.bench"),
+    "export": _command("ml.export.cli"),
+    "info": _command("ml.commands.info"),
+    "demo-pictures": _command("ml.data.assemblies.cli"),
 }
 
 

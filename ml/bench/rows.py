@@ -1,0 +1,154 @@
+"""The table on disk: one JSON file of rows, and every picture's score beside it.
+
+A finished row is appended at once; the file is replaced whole, so that a kill leaves the old one
+or the new one. A row that is there is never measured again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.bench.dataset import BenchError
+from ml.checkpoints import sync, write_json
+from ml.commands.cells import harmless
+
+Row = dict[str, Any]
+IDENTITY = ("picture", "kind", "defect", "score")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What makes two rows the same: then the second is not measured.
+
+    budget_minutes is None where `steps` were asked for, and the reverse.
+    """
+
+    dataset: str
+    method: str
+    seed: int
+    preset: str
+    budget_minutes: float | None
+    steps: int | None
+    weights: bool  # ImageNet weights installed, or the stand-in backbone
+
+    def of(self, row: Row) -> bool:
+        """Whether a row is this one."""
+        same = all(row.get(k) == getattr(self, k) for k in ("dataset", "method", "seed"))
+        setting = (self.preset, self.budget_minutes, self.steps, self.weights)
+        return same and setting_of(row) == setting
+
+    @property
+    def stem(self) -> str:
+        """For names of files."""
+        return f"{self.dataset}-{self.method}-{self.seed}"
+
+
+def setting_of(row: Row) -> tuple[Any, ...]:
+    """What rows of one table line must share: preset, budget, asked steps, weights."""
+    return row["preset"], row["budget_minutes"], row["steps_asked"], row.get("weights", False)
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """The test pictures of a row, in the order of their names, and the score of each."""
+
+    names: list[str]
+    defects: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+
+
+class Table:
+    """The rows of one JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.with_name(f"{path.name}.scores")
+
+    def rows(self) -> list[Row]:
+        """What is there. Raises BenchError where the file is no table."""
+        return self._read()["rows"]
+
+    def find(self, key: Key) -> Row | None:
+        """The row of a key, if it was measured."""
+        return next((row for row in self.rows() if key.of(row)), None)
+
+    def append(self, row: Row) -> None:
+        """Add a row; another process may be adding one to the same file."""
+        with locked(self.folder):
+            data = self._read()
+            write_json(self.path, {**data, "rows": [*data["rows"], row]})
+
+    def stem_for(self, key: Key) -> str:
+        """The name of a row's side files; another setting's files are never overwritten."""
+        taken = {row["scores_file"] for row in self.rows() if not key.of(row)}
+        if f"{key.stem}.csv" not in taken:
+            return key.stem
+        how = f"{key.budget_minutes:g}min" if key.steps is None else f"{key.steps}steps"
+        return f"{key.stem}-{key.preset}-{how}{'' if key.weights else '-standin'}"
+
+    def write_scores(self, stem: str, lines: Sequence[Mapping[str, Any]]) -> str:
+        """Write the side file of a row atomically; returns its name.
+
+        Each line: picture, kind, defect, score (the row's own), then further scores.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        final = self.folder / f"{stem}.csv"
+        temporary = final.with_name(f".{final.name}.tmp")
+        with temporary.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, [*lines[0]])
+            writer.writeheader()
+            writer.writerows({k: _cell(v) for k, v in line.items()} for line in lines)
+        sync(temporary)
+        temporary.replace(final)
+        sync(self.folder)
+        return final.name
+
+    def scores(self, row: Row) -> PictureScores:
+        """Read a row's side file. Raises BenchError where it is missing or damaged."""
+        path = self.folder / row["scores_file"]
+        try:
+            with path.open(newline="") as handle:
+                lines = sorted(csv.DictReader(handle), key=lambda line: line["picture"])
+            return PictureScores(
+                [line["picture"] for line in lines],
+                np.array([line["defect"] == "1" for line in lines]),
+                np.array([float(line["score"]) for line in lines]),
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise BenchError(f"The scores of a row cannot be read from {path}: {error}") from error
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {"rows": []}
+        try:
+            data = json.loads(self.path.read_text())
+            if not isinstance(data["rows"], list):
+                raise TypeError("rows is no list")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"{self.path} is no table of the bench: {error}") from error
+        return dict(data)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return repr(value)
+    return harmless(value) if isinstance(value, str) else value
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold a folder's lock; gives the descriptor, which a child process may hold on to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle.fileno()
