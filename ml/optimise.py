@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ml import distributed
+
 WARMUP = 20
 EMA_DECAY = 0.995
 CLIP_NORM = 1.0
@@ -62,6 +64,7 @@ class Optimised:
             group["lr"] = learning_rate(step, steps, self.peak)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(self.parameters)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM))
         self.optimizer.step()
         self._update_average(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ml import distributed
 from ml.barlow_twins.loss import barlow_twins_loss
 from ml.barlow_twins.model import BarlowTwins
 from ml.data.dataset import PictureSet
@@ -27,17 +28,27 @@ class PretrainTrainer:
         self.pictures, self.preset, self.seed, self.device = pictures, preset, seed, device
         self.pictures_per_step = min(preset.pretrain_batch, len(pictures))
         model = BarlowTwins(preset).to(device).to(memory_format=torch.channels_last)
-        self.optimised = Optimised(model, preset.learning_rate)
+        self.optimised = Optimised(distributed.synchronised(model, device), preset.learning_rate)
         self.transform = view_transform(preset.image_size)
+
+    def views(self, step: int) -> Tensor:
+        """The step's pictures of this process, distorted twice: (2 N, 3, S, S), first views first.
+
+        Each picture's distortion has a seed of its own, so it does not depend on which process
+        draws it.
+        """
+        count, batch = len(self.pictures), self.preset.pretrain_batch
+        rows = distributed.share(epoch_rows(count, batch, self.seed, self.name, step)).tolist()
+        pairs = []
+        for row in rows:
+            torch.manual_seed(step_seed(self.seed, f"{self.name}:{row}", step))
+            pairs.append(two_views(self.pictures.pixels[row : row + 1], self.transform))
+        first, second = (torch.cat(views) for views in zip(*pairs, strict=True))
+        return torch.cat([first, second])
 
     def train_step(self, step: int, steps: int | None) -> dict[str, float]:
         """Draw the step's batch, distort it twice, compare the embeddings."""
-        torch.manual_seed(step_seed(self.seed, self.name, step))
-        rows = epoch_rows(
-            len(self.pictures), self.preset.pretrain_batch, self.seed, self.name, step
-        )
-        a, b = two_views(self.pictures.pixels[rows], self.transform)
-        views = torch.cat([a, b]).to(self.device, memory_format=torch.channels_last)
+        views = self.views(step).to(self.device, memory_format=torch.channels_last)
         self.optimised.model.train()
         with autocast(self.device):
             embeddings = self.optimised.model(views)
