@@ -131,17 +131,27 @@ def _too_many(name: str) -> UserError:
 
 def members(client_key: str, archive: zipfile.ZipFile) -> list[Member]:
     """The files of an archive, without folders and what systems leave behind."""
-    seen: dict[str, int] = {}
+    taken: dict[str, int] = {}  # key -> how often it was asked for
     found = []
     for info in archive.infolist():
         if info.is_dir() or is_litter(info.filename):
             continue
-        times = seen[info.filename] = seen.get(info.filename, 0) + 1
-        inside = info.filename if times == 1 else f"{info.filename}#{times}"
-        key = f"{client_key}/{key_of_path(inside, limit=MEMBER_KEY_LENGTH - len(client_key) - 1)}"
+        key = _free_key(client_key, info.filename, taken)
         name = display_name(info.filename)
         found.append(Member(key, name, info, _refusal(name, info)))
     return found
+
+
+def _free_key(client_key: str, path: str, taken: dict[str, int]) -> str:
+    """The key of a member. A path that comes again is numbered, and so is one that happens to
+    be called like a numbered one; the order in the archive decides, so every attempt agrees."""
+    limit = MEMBER_KEY_LENGTH - len(client_key) - 1
+    plain = key = f"{client_key}/{key_of_path(path, limit=limit)}"
+    while key in taken:
+        taken[plain] += 1
+        key = f"{client_key}/{key_of_path(f'{path}#{taken[plain]}', limit=limit)}"
+    taken[key] = 1
+    return key
 
 
 def is_litter(path: str) -> bool:
