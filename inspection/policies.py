@@ -3,6 +3,9 @@
 `check_*` raises with a sentence; `can_*` wraps it for templates.
 """
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from django.db.models import Q, QuerySet
 
 from inspection.errors import NotAllowed, WrongState
@@ -13,6 +16,7 @@ from inspection.models import (
     Job,
     JobState,
     Membership,
+    ModelVersion,
     Product,
     Role,
     TrainingRun,
@@ -35,7 +39,32 @@ def role_for(user: User, product: Product | None) -> Role | None:
         return Role.ADMINISTRATOR
     scope = Q(product=None) if product is None else Q(product=None) | Q(product=product)
     roles = Membership.objects.filter(scope, user=user).values_list("role", flat=True)
-    return Role(max(roles, key=RANK.__getitem__)) if roles else None
+    return _highest(roles)
+
+
+def _highest(roles: Iterable[str]) -> Role | None:
+    found = list(roles)
+    return Role(max(found, key=RANK.__getitem__)) if found else None
+
+
+class Roles:
+    """Every role of one user, asked once: for lists that show things of many products."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+        known = Membership.objects.filter(user=user) if user.is_active else ()
+        self._given = [(m.product_id, m.role) for m in known]
+
+    def role_for(self, product: UUID) -> Role | None:
+        """As the function `role_for`, by the product's key."""
+        if self._user.is_active and self._user.is_superuser:
+            return Role.ADMINISTRATOR
+        return _highest(role for where, role in self._given if where in (None, product))
+
+    def can(self, role: Role, product: UUID) -> bool:
+        """Whether the user has at least `role` for the product."""
+        has = self.role_for(product)
+        return has is not None and RANK[has] >= RANK[role]
 
 
 def can(user: User, role: Role, product: Product | None) -> bool:
@@ -67,6 +96,11 @@ def check_cancellable(job: Job) -> None:
         raise WrongState("already_ended", f"This job has ended already: {job.get_state_display()}.")
 
 
+def can_be_cancelled(job: Job) -> bool:
+    """Whether a cancel would do anything that was not asked for already."""
+    return job.state not in ENDED and job.cancel_requested_at is None
+
+
 def check_resumable(run: TrainingRun) -> None:
     if run.state not in (JobState.FAILED, JobState.CANCELLED):
         raise WrongState(
@@ -81,6 +115,11 @@ def check_awaits_vetting(run: TrainingRun) -> None:
         raise WrongState(
             "not_waiting", "This run is not waiting for decisions on suspicious pictures."
         )
+
+
+def check_promotable(version: ModelVersion) -> None:
+    if version.state == ModelVersion.State.ACTIVE:
+        raise WrongState("already_active", "This model judges already.")
 
 
 def check_open(batch: Batch) -> None:

@@ -60,10 +60,10 @@ def open_batch(
         raise UserError("name_missing", "Give the batch a name.", field="name")
     if purpose not in Purpose.values:
         raise UserError("unknown_purpose", f"There is no purpose “{purpose}”.", field="purpose")
-    version = model_version or _active_model(viewpoint)
-    _check_model(version, viewpoint, purpose)
     with transaction.atomic():
-        lock_row(viewpoint)  # numbers batches one after the other
+        lock_row(viewpoint)  # numbers batches one after the other; no model is promoted meanwhile
+        version = _fresh(model_version) if model_version else _active_model(viewpoint)
+        _check_model(version, viewpoint, purpose)
         last = viewpoint.batches.aggregate(last=Max("number"))["last"] or 0
         batch = Batch.objects.create(
             viewpoint=viewpoint,
@@ -95,6 +95,12 @@ def _active_model(viewpoint: Viewpoint) -> ModelVersion:
             field="model_version",
         )
     return active
+
+
+def _fresh(version: ModelVersion) -> ModelVersion:
+    """The row as it is now: it may have been retired since somebody chose it."""
+    version.refresh_from_db(fields=["state"])
+    return version
 
 
 def _check_model(version: ModelVersion, viewpoint: Viewpoint, purpose: str) -> None:

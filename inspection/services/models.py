@@ -1,14 +1,16 @@
 """Model versions: which one judges, and where its limits lie."""
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from inspection import ml_adapter, policies
-from inspection.errors import UserError, WrongState
+from inspection.errors import UserError
 from inspection.models import ModelVersion, OperatingPoint, User
 
 from .access import require
 from .audit import record
+from .locking import lock_row
 
 State = ModelVersion.State
 DEFAULT_ALPHA_FAIL = 0.01
@@ -21,26 +23,25 @@ def promote(user: User | None, version: ModelVersion, reason: str) -> None:
     require(user, policies.MANAGE, viewpoint.product)
     if not reason.strip():
         raise UserError("reason_missing", "Say why this model is to judge.", field="reason")
-    try:
-        with transaction.atomic():
-            before = viewpoint.model_versions.filter(state=State.ACTIVE).first()
-            viewpoint.model_versions.filter(state=State.ACTIVE).update(state=State.RETIRED)
-            version.state = State.ACTIVE
-            version.promoted_at, version.promoted_by = timezone.now(), user
-            version.save(update_fields=["state", "promoted_at", "promoted_by"])
-            record(
-                user,
-                "model.promoted",
-                version,
-                product=viewpoint.product,
-                before={"model": str(before) if before else None},
-                after={"model": str(version)},
-                reason=reason,
-            )
-    except IntegrityError as error:
-        raise WrongState(
-            "promoted_meanwhile", "Somebody else promoted a model just now; look again."
-        ) from error
+    with transaction.atomic():
+        lock_row(viewpoint)  # who judges is decided by one after the other
+        version.refresh_from_db(fields=["state"])
+        policies.check_promotable(version)
+        active = viewpoint.model_versions.filter(state=State.ACTIVE)
+        before = active.first()
+        active.update(state=State.RETIRED)
+        version.state = State.ACTIVE
+        version.promoted_at, version.promoted_by = timezone.now(), user
+        version.save(update_fields=["state", "promoted_at", "promoted_by"])
+        record(
+            user,
+            "model.promoted",
+            version,
+            product=viewpoint.product,
+            before={"model": str(before) if before else None},
+            after={"model": str(version)},
+            reason=reason,
+        )
 
 
 def set_operating_point(
@@ -59,11 +60,13 @@ def set_operating_point(
     scores = calibration_scores(version)
     _check_alphas(alpha_fail, alpha_review, len(scores))
     with transaction.atomic():
+        lock_row(version.viewpoint)  # limits are drawn by one after the other
+        last = version.operating_points.aggregate(last=Max("number"))["last"] or 0
         before = version.operating_points.filter(in_force=True).first()
         version.operating_points.filter(in_force=True).update(in_force=False)
         point = OperatingPoint.objects.create(
             model_version=version,
-            number=before.number + 1 if before else 1,
+            number=last + 1,
             alpha_fail=alpha_fail,
             alpha_review=alpha_review,
             threshold_fail=ml_adapter.threshold(scores, alpha_fail),

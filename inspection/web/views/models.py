@@ -7,8 +7,6 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from inspection import policies
-from inspection.errors import UserError
 from inspection.models import AuditEvent, ModelVersion, SnapshotImage, Viewpoint
 from inspection.services import models
 from inspection.web import reads, words
@@ -69,8 +67,5 @@ def figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def promote(request: SignedIn, key: UUID) -> HttpResponse:
     """Let this model judge from now on, with a reason that stays on record."""
     version = find(request.user, ModelVersion, key)
-    policies.check(request.user, policies.MANAGE, version.viewpoint.product)
-    if version.state == ModelVersion.State.ACTIVE:
-        raise UserError("already_active", "This model judges already.")
     models.promote(request.user, version, request.POST.get("reason", "")[:300])
     return redirect("model", version.pk)
