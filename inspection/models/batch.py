@@ -32,6 +32,9 @@ class Batch(Keyed):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    keep_open = models.BooleanField(
+        default=False, help_text="more pictures follow later: only a person closes it"
+    )
     sealed_at = models.DateTimeField(null=True, blank=True, help_text="nothing more is coming")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 

@@ -95,6 +95,9 @@ class SnapshotImage(Keyed):
     vet_flags = models.JSONField(default=list, blank=True)
     vet_flagged = models.BooleanField(default=False)
     vet_suggests_exclusion = models.BooleanField(default=False)
+    vet_nearest = models.JSONField(
+        default=list, blank=True, help_text="keys of the images that it resembles most"
+    )
 
     class Meta:
         ordering = ("vet_rank", "id")

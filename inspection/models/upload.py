@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from .base import Job, Keyed
 
@@ -26,6 +27,9 @@ class Upload(Job):
     expected_files = models.PositiveIntegerField(null=True, blank=True)
     folders = models.CharField(max_length=8, choices=Folders, default=Folders.NOTHING, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    active_at = models.DateTimeField(
+        default=timezone.now, help_text="when something last came; renewed about twice a minute"
+    )
 
     class Meta(Job.Meta):
         ordering = ("-id",)

@@ -1,6 +1,8 @@
 """A file on its way in: what it is called, what it seems to be, and whether all of it came."""
 
 import hashlib
+import time
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import IO
 
@@ -9,6 +11,7 @@ from inspection.errors import UserError
 KEY_LENGTH = 80
 MEMBER_KEY_LENGTH = 400
 HEAD_BYTES = 8
+HEARD_EVERY_S = 30.0
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 OTHER_ARCHIVE_MAGIC = (b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
 OTHER_ARCHIVE_ENDINGS = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".zst")
@@ -17,14 +20,23 @@ OTHER_ARCHIVE_ENDINGS = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", 
 class Incoming:
     """A stream that can be read once, with its first bytes looked at before.
 
-    `size` is how many bytes the sender announced; `received` is how many came.
+    `size` is how many bytes the sender announced; `received` is how many came. `heard` is
+    called at the first read and about twice a minute while more comes.
     """
 
-    def __init__(self, name: str, stream: IO[bytes], size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        stream: IO[bytes],
+        size: int,
+        heard: Callable[[], None] | None = None,
+    ) -> None:
         self.name = name
         self.size = size
         self.received = 0
         self._stream = stream
+        self._heard = heard
+        self._tell_at = 0.0
         self._head = self._read_head()
         self._begin = self._head
 
@@ -39,7 +51,14 @@ class Incoming:
         block, self._head = self._head, b""
         block = block or self._stream.read(amount)
         self.received += len(block)
+        self._tell()
         return block
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._heard and now >= self._tell_at:
+            self._tell_at = now + HEARD_EVERY_S
+            self._heard()
 
     @property
     def is_zip(self) -> bool:

@@ -1,11 +1,13 @@
 """What becomes of one file: kept and put in its place, already there, or refused; written down."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, Sum
+from django.utils import timezone
 
 from inspection.errors import UserError
 from inspection.jobs.claim import Claim
@@ -33,6 +35,7 @@ GOOD = "good"
 LABEL_LENGTH = 60
 LOT_LENGTH = 80
 PUSH_EVERY_S = 1.0
+ACTIVE_EVERY = timedelta(seconds=30)
 # The sender still has the file and may send it again with the same key: no receipt.
 PASSING = ("disk_full", "incomplete_transfer")
 NOT_READ_WHOLE = ("too_large", *PASSING)
@@ -103,6 +106,7 @@ def _write(receipt: UploadReceipt, user: User | None, claim: Claim[Upload] | Non
         with transaction.atomic():
             if claim:
                 claim.fence()
+            renew(receipt.upload)  # before the batch is locked, in the order that closing has
             if receipt.image:
                 _place(receipt, receipt.image, user)
             receipt.save(force_insert=True)
@@ -112,6 +116,13 @@ def _write(receipt: UploadReceipt, user: User | None, claim: Claim[Upload] | Non
             raise
         return known
     return receipt
+
+
+def renew(upload: Upload) -> None:
+    """Note that something came for `upload`; the row is written about twice a minute."""
+    now = timezone.now()
+    stale = Upload.objects.filter(pk=upload.pk, active_at__lt=now - ACTIVE_EVERY)
+    stale.update(active_at=now)
 
 
 def _place(receipt: UploadReceipt, image: Image, user: User | None) -> None:

@@ -204,6 +204,7 @@ VET_FIELDS = [
     "vet_flags",
     "vet_flagged",
     "vet_suggests_exclusion",
+    "vet_nearest",
     "decision",
     "reason",
 ]
@@ -216,6 +217,7 @@ def _vetted(item: SnapshotImage, verdict: dict[str, Any], vetting: str) -> Snaps
     item.vet_flags = verdict["flags"]
     item.vet_flagged = verdict["flagged"]
     item.vet_suggests_exclusion = verdict["suggest_exclude"]
+    item.vet_nearest = [str(image) for image in verdict.get("nearest", [])]
     if item.decision == Decision.OPEN:
         item.reason = (verdict.get("reason") or "")[:300]
         if vetting == TrainingRun.Vetting.EXCLUDE and item.vet_suggests_exclusion:

@@ -6,9 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
+from inspection.errors import UserError
 from inspection.models import ENDED, JobState, ModelVersion, TrainingRun, UploadArchive
+
+from . import receipts, uploads
 
 CHECKPOINT_DAYS = 7
 LEFTOVER_DAYS = 2
@@ -44,10 +48,32 @@ def drop_staging() -> int:
         .exclude(upload__state__in=ENDED)
         .values_list("path", flat=True)
     }
-    return sum(
+    removed = sum(
         _remove(file)
         for file in _old(Path(settings.STAGING_DIR))
         if not any(path.startswith(str(file)) for path in waiting)
+    )
+    _give_up_on_lost_archives()
+    return removed
+
+
+def _give_up_on_lost_archives() -> None:
+    """A zip that nobody unpacked in time has a receipt that says so, and waits no longer."""
+    ended = UploadArchive.objects.filter(unpacked_at=None, upload__state__in=ENDED)
+    for archive in ended.select_related("upload"):
+        if uploads.staged_archive(archive.path).exists():
+            continue
+        with transaction.atomic():
+            receipts.refuse(archive.upload, archive.client_key, archive.file_name, _gone(archive))
+            archive.unpacked_at = timezone.now()
+            archive.save(update_fields=["unpacked_at"])
+
+
+def _gone(archive: UploadArchive) -> UserError:
+    return UserError(
+        "archive_gone",
+        f"{archive.file_name} could not be unpacked and was deleted after {LEFTOVER_DAYS} days. "
+        "Send it again: pictures that are here already are not added twice.",
     )
 
 

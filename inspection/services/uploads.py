@@ -1,6 +1,5 @@
 """Files that come in: every one gets a receipt, and nothing accepted is ever lost."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -8,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from inspection import policies
@@ -21,6 +21,7 @@ from inspection.models import (
     Dataset,
     JobState,
     Product,
+    Role,
     Upload,
     UploadArchive,
     UploadReceipt,
@@ -29,20 +30,21 @@ from inspection.models import (
 
 from . import batches, receipts
 from .access import require
-from .archives import is_litter
 from .audit import record
 from .disk import GB, check_free_space
 from .images import MB, display_name, staged, too_large
-from .incoming import Incoming, check_key, key_of_path, other_archive
+from .incoming import Incoming, check_key, other_archive
 from .locking import lock_row
 from .receipts import receipt_payload, upload_progress
 
 __all__ = [
+    "can_go_on",
     "cancel_upload",
     "close_abandoned",
     "close_upload",
-    "import_folder",
+    "keep_open",
     "open_upload",
+    "place_and_role",
     "receipt_payload",
     "receive_file",
     "resume_upload",
@@ -111,17 +113,54 @@ def close_upload(user: User | None, upload: Upload) -> Upload:
 
 
 def close_abandoned() -> int:
-    """Close uploads whose browser went away; what they brought is kept. Returns how many."""
-    quiet = timezone.now() - ABANDONED_AFTER
-    waiting = Upload.objects.filter(closed_at=None, created_at__lt=quiet)
-    gone = [u for u in waiting if not u.receipts.filter(created_at__gte=quiet).exists()]
-    for upload in gone:
+    """Close uploads whose browser went away; what they brought is kept. Returns how many.
+
+    An upload that something arrives for, that is being unpacked, or whose batch is to be kept
+    open is left alone.
+    """
+    closed = [_close_quiet(upload) for upload in _quiet_uploads()]
+    return sum(closed)
+
+
+def _quiet_uploads() -> QuerySet[Upload]:
+    return (
+        Upload.objects.filter(closed_at=None, active_at__lt=timezone.now() - ABANDONED_AFTER)
+        .exclude(state__in=(JobState.QUEUED, JobState.RUNNING))
+        .exclude(batch__keep_open=True)
+    )
+
+
+def _close_quiet(upload: Upload) -> bool:
+    """Close one, unless something came, or a person asked to keep it, since it was found."""
+    with transaction.atomic():
+        lock_row(upload)
+        if not _quiet_uploads().filter(pk=upload.pk).exists():
+            return False
         close_upload(None, upload)
-    return len(gone)
+    return True
+
+
+def keep_open(user: User | None, batch: Batch, keep: bool) -> None:
+    """Say that more pictures follow later, so that nothing but a person closes the batch; or
+    that no more follow, which closes it as soon as all that was sent is there."""
+    product = batch.viewpoint.product
+    require(user, policies.REVIEW, product)
+    with transaction.atomic():
+        lock_row(batch)
+        batch.refresh_from_db()
+        policies.check_open(batch)
+        if batch.keep_open == keep:
+            return
+        batch.keep_open = keep
+        batch.save(update_fields=["keep_open"])
+        record(user, "batch.keep_open", batch, product=product, after={"keep_open": keep})
+        last = batch.uploads.order_by("-id").first()
+        if last and not keep:
+            seal_when_complete(user, last)
 
 
 def seal_when_complete(user: User | None, upload: Upload) -> None:
-    """Seal the batch when no upload brings it anything more."""
+    """Seal the batch when no upload brings it anything more and nobody wants it kept open."""
     if upload.batch_id is None:
         return
     batch = Batch.objects.get(pk=upload.batch_id)
@@ -129,7 +168,8 @@ def seal_when_complete(user: User | None, upload: Upload) -> None:
     coming = batch.uploads.filter(closed_at=None).exists()
     packed = UploadArchive.objects.filter(upload__batch=batch, unpacked_at=None).exists()
     batch.refresh_from_db()
-    if not (coming or packed or batch.sealed_at or batch.cancel_requested_at):
+    wanted = coming or packed or batch.keep_open
+    if not (wanted or batch.sealed_at or batch.cancel_requested_at):
         batches.seal(user, batch)
 
 
@@ -150,7 +190,8 @@ def receive_file(
     if known:
         return known
     _check_takes_files(upload)
-    file = Incoming(display_name(name), stream, size)
+    receipts.renew(upload)
+    file = Incoming(display_name(name), stream, size, heard=lambda: receipts.renew(upload))
     try:
         taken = _take(user, upload, client_key, file)
     except UserError as refusal:
@@ -274,11 +315,21 @@ def resume_upload(user: User | None, upload: Upload) -> Upload:
     upload.refresh_from_db()
     if upload.state != JobState.FAILED:
         raise WrongState("not_resumable", "Only an upload whose unpacking failed can go on.")
+    if not can_go_on(upload):
+        raise WrongState(
+            "nothing_waits", "The zip is no longer here. Drop it again: what is there is known."
+        )
     with transaction.atomic():
         record(user, "upload.resumed", upload, product=_product(upload))
         queue(upload)
     upload.refresh_from_db()
     return upload
+
+
+def can_go_on(upload: Upload) -> bool:
+    """Whether unpacking failed and a zip of this upload still waits in the staging folder."""
+    waiting = upload.archives.filter(unpacked_at=None).values_list("path", flat=True)
+    return upload.state == JobState.FAILED and any(staged_archive(p).exists() for p in waiting)
 
 
 def unpack(upload_id: UUID | str) -> None:
@@ -288,61 +339,21 @@ def unpack(upload_id: UUID | str) -> None:
     body(upload_id)
 
 
-# --- a folder of this machine ----------------------------------------------------------
-
-
-def import_folder(
-    user: User | None,
-    *,
-    dataset: Dataset | None = None,
-    batch: Batch | None = None,
-    folder: Path,
-    labels: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Upload:
-    """The pictures of a local folder, with the same receipts; `labels`: folder names say the kind.
-
-    `progress(done, total)` is called after every file. Raises UserError when it is no folder.
-    """
-    if not folder.is_dir():
-        raise UserError("no_folder", f"{folder} is not a folder. Check the path.")
-    files = list(files_in(folder))
-    meaning = Upload.Folders.LABEL if labels else Upload.Folders.NOTHING
-    upload = open_upload(
-        user, dataset=dataset, batch=batch, expected_files=len(files), folders=meaning
-    )
-    for done, path in enumerate(files, start=1):
-        _import(user, upload, folder, path)
-        if progress:
-            progress(done, len(files))
-    return close_upload(user, upload)
-
-
-def files_in(folder: Path) -> Iterator[Path]:
-    """Every file under `folder` in the order of its name, without what systems leave behind."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not is_litter(path.relative_to(folder).as_posix()):
-            yield path
-
-
-def _import(user: User | None, upload: Upload, folder: Path, path: Path) -> None:
-    name = path.relative_to(folder).as_posix()
-    key = key_of_path(name)
-    with path.open("rb") as stream:
-        size = path.stat().st_size
-        receive_file(user, upload, client_key=key, name=name, stream=stream, size=size)
-
-
 # --- who may ---------------------------------------------------------------------------
 
 
-def _product(upload: Upload) -> Product:
+def place_and_role(upload: Upload) -> tuple[Dataset | Batch, Role]:
+    """Where the files go, and the role that it takes to bring them: inspectors bring pictures
+    to be judged; what is learned from is an engineer's matter."""
     target = upload.dataset or upload.batch
     assert target  # noqa: S101  (a check constraint of the table)
-    return target.viewpoint.product
+    return target, policies.MANAGE if upload.dataset_id else policies.REVIEW
+
+
+def _product(upload: Upload) -> Product:
+    return place_and_role(upload)[0].viewpoint.product
 
 
 def _check_may(user: User | None, upload: Upload) -> None:
-    """Inspectors bring pictures to be judged; what is learned from is an engineer's matter."""
-    role = policies.MANAGE if upload.dataset_id else policies.REVIEW
-    require(user, role, _product(upload))
+    target, role = place_and_role(upload)
+    require(user, role, target.viewpoint.product)

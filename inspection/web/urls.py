@@ -40,6 +40,7 @@ urlpatterns = [
     path("batches/<uuid:key>/tiles/", batches.tiles, name="batch_tiles"),
     path("batches/<uuid:key>/uploads/", uploads.into_batch, name="batch_upload"),
     path("batches/<uuid:key>/seal/", batches.seal, name="batch_seal"),
+    path("batches/<uuid:key>/keep-open/", batches.keep_open, name="batch_keep_open"),
     path("batches/<uuid:key>/cancel/", batches.cancel, name="batch_cancel"),
     path("inspections/<uuid:key>/", inspections.show, name="inspection"),
     path("models/", models.index, name="models"),

@@ -23,6 +23,11 @@ def picture(seed: int = 0, kind: str = "PNG", size: tuple[int, int] = SIZE, **op
     return encoded(Image.fromarray(pixels(seed, size)), kind, **options)
 
 
+def pictures(how_many: int) -> dict[str, bytes]:
+    """`000.png`, `001.png`, … → a picture each."""
+    return {f"{n:03}.png": picture(n) for n in range(how_many)}
+
+
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     target = io.BytesIO()
     image.save(target, kind, **options)

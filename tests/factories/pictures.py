@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from inspection.models import Viewpoint
-from inspection.services import uploads
+from inspection.services import folder_import
 
 SIDE = 96
 
@@ -40,4 +40,4 @@ def write_parts(folder: Path, how_many: int, first_seed: int = 0) -> Path:
 def upload_good_parts(viewpoint: Viewpoint, folder: Path, how_many: int = 60) -> None:
     """Bring pictures into the viewpoint's good parts, the way a person does from a folder."""
     write_parts(folder, how_many)
-    uploads.import_folder(None, dataset=viewpoint.datasets.get(), folder=folder)
+    folder_import.import_folder(None, dataset=viewpoint.datasets.get(), folder=folder)

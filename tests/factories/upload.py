@@ -29,6 +29,19 @@ class UploadReceiptFactory(DjangoModelFactory):
     outcome = UploadReceipt.Outcome.ACCEPTED
 
 
+class UploadArchiveFactory(DjangoModelFactory):
+    """A zip that waits, without its file."""
+
+    class Meta:
+        model = UploadArchive
+
+    upload = factory.SubFactory(UploadFactory)
+    client_key = factory.Sequence(lambda n: f"zip-{n}")
+    file_name = "lot.zip"
+    path = factory.Sequence(lambda n: f"{n}.zip")
+    size_bytes = 1234
+
+
 def send(
     upload: Upload, name: str, content: bytes, *, key: str | None = None, size: int | None = None
 ) -> UploadReceipt | UploadArchive:

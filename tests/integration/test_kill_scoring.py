@@ -16,7 +16,7 @@ from inspection.models import (
     ScoringChunk,
     Verdict,
 )
-from inspection.services import batches, uploads
+from inspection.services import batches, folder_import
 from tests.factories.jobs import media
 from tests.factories.pictures import draw_part, png, write_parts
 from tests.processes import Worker, wait_for
@@ -34,7 +34,7 @@ def batch(version: ModelVersion, tmp_path: Path) -> Batch:
     version.refresh_from_db()
     opened = batches.open_batch(None, version.viewpoint, name="Monday", purpose="trial")
     folder = write_parts(tmp_path / "batch", PICTURES, first_seed=1000)
-    uploads.import_folder(None, batch=opened, folder=folder)
+    folder_import.import_folder(None, batch=opened, folder=folder)
     opened.refresh_from_db()
     return opened
 
@@ -96,7 +96,7 @@ def test_a_picture_that_is_damaged_on_the_disk_is_an_error_and_the_others_are_sc
     batch = batches.open_batch(None, version.viewpoint, name="Tuesday", purpose="trial")
     folder = write_parts(tmp_path / "few", 2, first_seed=2000)
     (folder / "broken.png").write_bytes(png(draw_part(3000, defect=True)))
-    uploads.import_folder(None, batch=batch, folder=folder)
+    folder_import.import_folder(None, batch=batch, folder=folder)
     broken = Image.objects.get(original_name="broken.png")
     with media(broken.storage_key).open("r+b") as file:
         file.truncate(200)

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from inspection.errors import UserError
 from inspection.models import Product, UploadReceipt, Viewpoint
-from inspection.services import products, uploads
+from inspection.services import folder_import, products, uploads
 
 EVERY = 100
 REFUSED = UploadReceipt.Outcome.REFUSED
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, product: str, folder: Path, viewpoint: str, **_: Any) -> None:
         dataset = products.good_dataset(_viewpoint(product, viewpoint))
         try:
-            upload = uploads.import_folder(
+            upload = folder_import.import_folder(
                 None, dataset=dataset, folder=folder, progress=self._progress
             )
         except UserError as error:

@@ -20,7 +20,7 @@ from inspection.models import (
     Verdict,
     Viewpoint,
 )
-from inspection.services import batches, products, training, uploads
+from inspection.services import batches, folder_import, products, training, uploads
 
 from .notebook import Notebook
 from .source import Counts, Source, make_demo_pictures
@@ -88,7 +88,7 @@ class MainJob:
         if self.notebook.seconds.get("import") is not None:
             return
         with self._timed("import"):
-            upload = uploads.import_folder(
+            upload = folder_import.import_folder(
                 None,
                 dataset=products.good_dataset(viewpoint),
                 folder=folder,
@@ -193,7 +193,7 @@ class MainJob:
     def _fill(self, batch: Batch, folder: Path) -> None:
         """Bring every picture; what an interrupted start brought already is not brought twice."""
         interrupted = list(batch.uploads.filter(closed_at=None))
-        upload = uploads.import_folder(
+        upload = folder_import.import_folder(
             None,
             batch=batch,
             folder=folder,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inspection.services.folder_import import files_in
 from inspection.services.training import MIN_PICTURES
-from inspection.services.uploads import files_in
 from webapp.local.problems import CannotStart
 
 DEMO_CODE = "DEMO-ASSEMBLY"

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -191,6 +191,15 @@ def head(request: SignedIn, key: UUID) -> HttpResponse:
         "rights": Rights(request.user, batch.viewpoint.product),
     }
     return render(request, "batches/_head.html", context)
+
+
+@require_POST
+@explains
+def keep_open(request: SignedIn, key: UUID) -> HttpResponse:
+    """More pictures follow later, or (without `keep`) no more do."""
+    batch = find(request.user, Batch, key)
+    uploads.keep_open(request.user, batch, request.POST.get("keep") == "yes")
+    return JsonResponse({"keep_open": batch.keep_open})
 
 
 @require_POST

@@ -7,6 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_safe
 
+from inspection import policies
 from inspection.models import ENDED, Batch, JobState, ScoringChunk, TrainingRun, Upload, User
 from inspection.services import announce, batches, uploads
 from inspection.web import reads, words
@@ -35,6 +36,7 @@ def index(request: SignedIn) -> HttpResponse:
     )
     for batch in recent:
         batch.sign = batch_sign(batch)  # type: ignore[attr-defined]
+    _mark_cancellable(request.user, runs, recent, unpacking)
     context = {
         "runs": runs,
         "batches": recent,
@@ -42,6 +44,24 @@ def index(request: SignedIn) -> HttpResponse:
     }
     page = "jobs/_lists.html" if request.htmx else "jobs/index.html"
     return render(request, page, context)
+
+
+def _mark_cancellable(
+    user: User, runs: list[TrainingRun], recent: list[Any], unpacking: list[Any]
+) -> None:
+    """`may_cancel` on each: what is shown as a button is what the service would allow."""
+    roles = policies.Roles(user)
+    for run in runs:
+        allowed = roles.can(policies.MANAGE, run.viewpoint.product_id)
+        run.may_cancel = allowed and policies.can_be_cancelled(run)  # type: ignore[attr-defined]
+    for batch in recent:
+        allowed = roles.can(policies.REVIEW, batch.viewpoint.product_id)
+        unfinished = batch.counts["scored"] < batch.counts["total"]
+        batch.may_cancel = allowed and unfinished and not batch.cancel_requested_at
+    for upload in unpacking:
+        target, role = uploads.place_and_role(upload)
+        allowed = roles.can(role, target.viewpoint.product_id)
+        upload.may_cancel = allowed and policies.can_be_cancelled(upload)
 
 
 def batch_sign(batch: Any) -> words.Sign:

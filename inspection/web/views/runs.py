@@ -1,7 +1,5 @@
 """Training: starting a run, watching it, deciding on suspicious pictures."""
 
-import json
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -125,25 +123,9 @@ def log_tail(run: TrainingRun) -> list[RunLogLine]:
 
 
 def flagged(run: TrainingRun) -> list[SnapshotImage]:
-    """Suspicious pictures, worst first, each with pictures that it should look like."""
-    found = list(
-        run.snapshot.items.filter(vet_flagged=True).select_related("image").order_by("vet_rank")
-    )
-    if found:
-        near = nearest(run)
-        for item in found:
-            item.nearest = near.get(str(item.image_id), [])[:2]  # type: ignore[attr-defined]
-    return found
-
-
-def nearest(run: TrainingRun) -> dict[str, list[str]]:
-    """What the vetting compared with, from the run's folder; nothing when it is not here."""
-    file = Path(settings.RUNS_DIR) / str(run.pk) / "vet.json"
-    try:
-        items = json.loads(file.read_text())["items"]
-        return {item["image"]: [str(near) for near in item["nearest"]] for item in items}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    """Suspicious pictures, worst first."""
+    found = run.snapshot.items.filter(vet_flagged=True).select_related("image")
+    return list(found.order_by("vet_rank"))
 
 
 @require_POST

@@ -15,7 +15,7 @@ from inspection.models import Batch, Upload, UploadArchive, UploadReceipt
 from inspection.services import products, uploads
 from inspection.services.training import MIN_PICTURES
 from inspection.web import reads
-from inspection.web.access import SignedIn, explains, find, refusal
+from inspection.web.access import Rights, SignedIn, explains, find, refusal
 
 from .products import product_and_viewpoint
 
@@ -42,6 +42,7 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
     context = {
         "product": product,
         "viewpoint": viewpoint,
+        "rights": Rights(request.user, product),
         "counts": reads.dataset_counts(dataset),
         "min_pictures": MIN_PICTURES,
     }
@@ -80,6 +81,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "product": viewpoint.product,
         "viewpoint": viewpoint,
         "upload": upload,
+        "can_go_on": uploads.can_go_on(upload),
+        "rights": Rights(request.user, viewpoint.product),
         "addresses": addresses(upload),
         "progress": uploads.upload_progress(upload),
         "counts": reads.dataset_counts(upload.dataset),
@@ -136,7 +139,9 @@ def _archives(upload: Upload) -> list[dict[str, Any]]:
             "total": archive.members_total,
             "unpacked": archive.unpacked_at is not None,
         }
-        for archive in UploadArchive.objects.filter(upload=upload)
+        for archive in UploadArchive.objects.filter(upload=upload).exclude(
+            client_key__in=upload.receipts.values("client_key")  # refused as a whole
+        )
     ]
 
 

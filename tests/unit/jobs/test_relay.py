@@ -104,7 +104,7 @@ def test_what_the_process_says_is_in_the_rows(speaks: Speak) -> None:
             "flags": ["blurred"] * odd,
             "flagged": bool(odd),
             "suggest_exclude": bool(odd),
-            "nearest": [],
+            "nearest": [str(items[0].image_id)] * odd,
             "reason": "It is blurred.",
         }
         for rank, odd, item in ((2, 0, items[0]), (1, 1, items[1]))
@@ -143,6 +143,7 @@ def test_what_the_process_says_is_in_the_rows(speaks: Speak) -> None:
     worst = run.snapshot.items.get(vet_rank=1)
     assert (worst.file_name, worst.vet_flags, worst.decision) == ("odd.png", ["blurred"], "open")
     assert worst.reason == "It is blurred."
+    assert worst.vet_nearest == [str(items[0].image_id)]
 
 
 def test_a_refusal_fails_the_run_in_the_words_of_the_process(speaks: Speak) -> None:

@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from inspection.errors import WrongState
 from inspection.models import JobState, UploadArchive
 from inspection.models.upload import Upload
-from inspection.services import tidying
+from inspection.services import tidying, uploads
 from inspection.services.run_body import run_folder
 from tests.factories.jobs import make_run, make_version, make_viewpoint
 
@@ -71,3 +72,25 @@ def test_staged_files_go_unless_an_archive_still_waits(settings: Settings) -> No
     )
     tidying.tidy()
     assert (waiting.exists(), broken_off.exists()) == (True, False)
+
+
+def test_a_zip_that_was_tidied_away_has_a_receipt_that_says_what_to_do(settings: Settings) -> None:
+    upload = Upload.objects.create(
+        dataset=make_viewpoint().datasets.get(), state=JobState.FAILED, error_code="disk_full"
+    )
+    for name in ("gone.zip", "here.zip"):
+        UploadArchive.objects.create(
+            upload=upload, client_key=name, file_name=name, path=name, size_bytes=1
+        )
+    old(settings.STAGING_DIR / "gone.zip")
+    old(settings.STAGING_DIR / "here.zip", days=0)
+    tidying.tidy()
+    receipt = upload.receipts.get()
+    assert (receipt.client_key, receipt.code) == ("gone.zip", "archive_gone")
+    assert "Send it again" in receipt.message
+    assert uploads.can_go_on(upload), "the other one still waits"
+    (settings.STAGING_DIR / "here.zip").unlink()
+    tidying.tidy()
+    assert not uploads.can_go_on(upload)
+    with pytest.raises(WrongState, match="Drop it again"):
+        uploads.resume_upload(None, upload)

@@ -1,15 +1,27 @@
 """What people read on the pages."""
 
+from pathlib import Path
+
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
 
-from inspection.models import Disposition, JobState, ModelVersion, UploadReceipt, Verdict
+from inspection.models import (
+    Disposition,
+    JobState,
+    ModelVersion,
+    Role,
+    UploadReceipt,
+    Verdict,
+)
 from inspection.services.training import MIN_PICTURES
 from inspection.web import words
 from inspection.web.gauge import Gauge
 from tests.factories.dataset import DatasetFactory
+from tests.factories.membership import MembershipFactory
 from tests.factories.model_version import ModelVersionFactory
-from tests.factories.upload import UploadFactory, UploadReceiptFactory
+from tests.factories.upload import UploadArchiveFactory, UploadFactory, UploadReceiptFactory
 from tests.factories.user import UserFactory
 from tests.unit.web.conftest import World, populate, signed_in
 
@@ -167,3 +179,55 @@ def test_a_run_without_any_progress_yet_has_a_page(world: World, engineer: Clien
         world.run.save()
         assert engineer.get(reverse("run", args=[world.run.pk])).status_code == 200, state
         assert engineer.get(reverse("jobs")).status_code == 200, state
+
+
+def test_the_jobs_page_offers_cancel_to_those_who_may(
+    world: World, engineer: Client, viewer: Client
+) -> None:
+    UploadArchiveFactory(upload=world.upload)
+    type(world.upload).objects.filter(pk=world.upload.pk).update(state=JobState.QUEUED)
+    inspector = signed_in(MembershipFactory(product=world.product, role=Role.INSPECTOR).user)
+    run, batch, upload = (
+        reverse(name, args=[thing.pk])
+        for name, thing in (
+            ("run_cancel", world.run),
+            ("batch_cancel", world.batch),
+            ("upload_cancel", world.upload),
+        )
+    )
+    for client, offered in ((engineer, [run, batch, upload]), (inspector, [batch]), (viewer, [])):
+        page = read(client, "jobs")
+        assert [one for one in (run, batch, upload) if one in page] == offered
+
+
+def test_the_jobs_page_offers_no_cancel_where_one_was_asked_for(
+    world: World, engineer: Client
+) -> None:
+    world.run.state, world.run.cancel_requested_at = JobState.RUNNING, timezone.now()
+    world.run.save()
+    assert reverse("run_cancel", args=[world.run.pk]) not in read(engineer, "jobs")
+
+
+def test_unpacking_goes_on_only_where_the_zip_still_waits(
+    world: World, engineer: Client, viewer: Client, settings: Settings, tmp_path: Path
+) -> None:
+    settings.STAGING_DIR = tmp_path
+    world.upload.state, world.upload.error = JobState.FAILED, "The disk was full."
+    world.upload.save()
+    UploadArchiveFactory(upload=world.upload, path="lot.zip")
+    (tmp_path / "lot.zip").write_bytes(b"zip")
+    resume = reverse("upload_resume", args=[world.upload.pk])
+    assert resume in read(engineer, "upload", world.upload.pk)
+    assert resume not in read(viewer, "upload", world.upload.pk)
+    (tmp_path / "lot.zip").unlink()
+    page = read(engineer, "upload", world.upload.pk)
+    assert resume not in page
+    assert "Drop it again" in page
+
+
+def test_the_nearest_good_picture_comes_from_the_row(world: World, engineer: Client) -> None:
+    near = world.dataset.items.last().image_id
+    world.run.snapshot.items.filter(vet_rank=0).update(vet_nearest=[str(near)])
+    page = engineer.get(reverse("run", args=[world.run.pk])).content.decode()
+    marked = page[page.index("The good picture that it resembles most") - 200 :]
+    assert reverse("thumb", args=[near]) in marked[:200]
