@@ -175,7 +175,7 @@ addEventListener("drop", async (event) => {
   event.preventDefault();
   depth = 0;
   zone.classList.remove("over");
-  take(await dropped(event.dataTransfer));
+  if ($(".drop", zone)) take(await dropped(event.dataTransfer));
 });
 function pick(field) {
   const found = chosen(field);
@@ -198,7 +198,13 @@ $("#upload-retry").addEventListener("click", () => {
   for (const entry of unsent) Object.assign(entry, { outcome: "waiting", tries: 0 });
   sender.add(unsent);
 });
-$("#keep-open")?.addEventListener("change", (event) => { if (!event.target.checked && !sender.busy) finish(); });
+$("#keep-open")?.addEventListener("change", async ({ target: box }) => { // the server must know: it closes what was left
+  try {
+    await postJson(box.dataset.url, { keep: box.checked ? "yes" : "no" });
+    if (!box.checked && !sender.busy) await finish();
+  } catch (error) { box.checked = !box.checked; tell(error.message); }
+  document.dispatchEvent(new Event("uploadclosed"));
+});
 addEventListener("beforeunload", (event) => { if (sender.busy) event.preventDefault(); });
 addEventListener("resize", () => { ROW = narrow.matches ? 68 : 46; draw(); });
 
