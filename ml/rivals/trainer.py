@@ -43,7 +43,9 @@ class AdversarialTrainer:
         """The step's pictures (B, 3, S, S) in 0..1 and masks (B, 1, S, S), 1 where hidden."""
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.name, step))
         rows = epoch_rows(len(self.pictures), self.preset.inpaint_batch, self.seed, self.name, step)
-        images = light_augment(self.pictures.floats(rows), generator, self.shift)
+        images = light_augment(
+            self.pictures.floats(rows), generator, self.shift, self.pictures.symmetries
+        )
         masks = training_masks(
             len(rows), self.preset.image_size, self.preset.cells, self.preset.subsets, generator
         )
