@@ -1,18 +1,14 @@
-"""`python -m ml train`."""
+"""`python -m ml train`: from pictures of good parts to a model folder."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml.commands.folders import good_pictures
-from ml.data.dataset import Source
-from ml.events import Emitter
-from ml.presets import PRESETS
-from ml.train.control import Stop
-from ml.train.job import Job, Refused
+from ml.commands.training import add_options, carry_out, job_of
+from ml.methods import DEFAULT, METHODS
+from ml.train.job import TILES, VETTING, Job
 from ml.train.run import train
 
 
@@ -22,52 +18,65 @@ def parser() -> argparse.ArgumentParser:
     source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("--job", type=Path, help="job file (docs/trainer-protocol.md)")
     source.add_argument("--data", type=Path, help="folder of good parts, or with train/good")
-    p.add_argument("--out", type=Path, help="output folder (with --data)")
-    p.add_argument("--preset", choices=sorted(PRESETS), default="compact")
-    p.add_argument("--budget", type=float, default=10, help="minutes (default 10)")
-    p.add_argument("--steps", type=int, help="steps per training stage instead of a budget")
-    p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--device", default="auto")
-    p.add_argument("--threads", type=int)
-    p.add_argument("--weights", type=Path, help="folder with installed weights files")
-    p.add_argument("--vetting", choices=("keep", "exclude", "pause"), default="keep")
+    p.add_argument("--method", choices=sorted(METHODS), default=DEFAULT, help=f"default {DEFAULT}")
+    add_options(p, "minutes for the whole run")
+    p.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="FILE",
+        help="start from this pretrain.safetensors instead of an own pre-training",
+    )
+    p.add_argument(
+        "--symmetries",
+        type=_names,
+        default=[],
+        metavar="NAME,NAME",
+        help="what a part may do and stay good: free_rotation, quarter_turns, mirror_left_right, "
+        "mirror_top_bottom, shift",
+    )
+    p.add_argument(
+        "--repair-zone",
+        type=_zone,
+        action="append",
+        default=[],
+        metavar="X,Y,W,H",
+        help="restore only this rectangle (fractions of the picture); repeatable",
+    )
+    p.add_argument("--tile", choices=TILES, default="auto", help="look at large pictures by tiles")
+    p.add_argument(
+        "--vetting",
+        choices=VETTING,
+        default="keep",
+        help="what happens to suspicious pictures (default keep)",
+    )
     p.add_argument("--vetted", action="store_true", help="go on after --vetting pause")
-    p.add_argument("--json", action="store_true", help="JSON lines even on a terminal")
-    return p
+    return p  # fmt: skip
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _zone(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def main(argv: Sequence[str]) -> int:
     """Train; the exit status is the protocol's."""
     arguments = parser().parse_args(argv)
-    emitter = Emitter(as_json=arguments.json or not sys.stdout.isatty())
-    try:
-        train(_job(arguments), emitter)
-    except Refused as refused:
-        about = {"image": refused.image} if refused.image else {}
-        emitter.emit("error", code=refused.code, message=refused.message, **about)
-        return 2
-    except Stop as stop:
-        emitter.emit("log", level="info", message=stop.reason)
-        return stop.status
-    return 0
+    return carry_out(arguments.json, lambda emitter: train(_job(arguments), emitter))
 
 
 def _job(arguments: argparse.Namespace) -> Job:
     if arguments.job:
         return Job.read(arguments.job)
-    if not arguments.out:
-        raise Refused("bad_job", "--data needs --out, the folder to write to.")
-    root = arguments.data.resolve()
-    return Job(
-        out=arguments.out,
-        images=[Source(p.relative_to(root).as_posix(), p) for p in good_pictures(root)],
-        preset=arguments.preset,
-        seed=arguments.seed,
-        budget_minutes=arguments.budget,
-        steps=arguments.steps,
-        device=arguments.device,
-        threads=arguments.threads,
-        weights_dir=arguments.weights,
+    return job_of(
+        arguments,
+        method=arguments.method,
+        encoder=arguments.encoder,
+        symmetries=arguments.symmetries,
+        repair_zones=arguments.repair_zone,
+        tile=arguments.tile,
         vetting=arguments.vetting,
         vetted=arguments.vetted,
     )
