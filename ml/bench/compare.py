@@ -138,6 +138,6 @@ def _compare(
         "pair": f"{pair[0]} − {pair[1]}",
         "seeds": seeds,
         "draws": DRAWS,
-        "auc": asdict(paired_bootstrap(a, b, defects)),
-        "recall_at_tnr60": asdict(paired_bootstrap(a, b, defects, recall_at_tnr60)),
+        "auc": asdict(paired_bootstrap(a, b, defects, draws=DRAWS)),
+        "recall_at_tnr60": asdict(paired_bootstrap(a, b, defects, recall_at_tnr60, draws=DRAWS)),
     }
