@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from .phrases import PHRASES
+
 # (name of the page, word, icon, first parts of the addresses that belong to it)
 RAIL = (
     ("products", "Products", "package", ("products", "uploads", "batches", "inspections")),
@@ -21,4 +23,8 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         {"page": page, "word": word, "icon": icon, "here": first in parts}
         for page, word, icon, parts in RAIL
     ]
-    return {"rail": entries, "htmx_config": json.dumps(settings.HTMX_CONFIG)}
+    return {
+        "rail": entries,
+        "htmx_config": json.dumps(settings.HTMX_CONFIG),
+        "phrases": PHRASES,
+    }

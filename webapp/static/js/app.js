@@ -1,5 +1,5 @@
 // The frame of every page: theme, keys, menus, and the status bar of all running work.
-import { $, $$, duration, getJson, icon, make, percent, calmly, typing } from "./kit.js";
+import { $, $$, duration, getJson, make, percent, say, typing } from "./kit.js";
 import { watch } from "./live.js";
 
 const actions = {
@@ -54,7 +54,7 @@ document.addEventListener("keydown", (event) => {
 
 // --- all running work ---------------------------------------------------------------------
 const jobs = new Map();
-const WORDS = { queued: "waiting for its turn", paused: "waits for your decision", cancelling: "stopping" };
+const WORDS = { queued: say("job_queued"), paused: say("job_paused"), cancelling: say("job_cancelling") };
 const goes = (job) => ["running", "queued", "paused", "cancelling"].includes(job.state)
   || (["open", "scoring"].includes(job.state) && job.fraction !== null && job.fraction < 1); // a batch
 
@@ -62,7 +62,7 @@ function line(job) {
   const parts = [make("a", { href: job.url }, make("b", {}, job.title))];
   if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
     parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, percent(job.fraction)));
-  const word = WORDS[job.state] || (job.eta_s ? `${duration(job.eta_s)} left` : "");
+  const word = WORDS[job.state] || (job.eta_s ? say("left", { time: duration(job.eta_s) }) : "");
   if (word) parts.push(make("span", {}, word));
   return make("span", { class: "status-job" }, ...parts);
 }
@@ -72,9 +72,9 @@ function draw() {
   if (!place) return;
   const running = [...jobs.values()].filter(goes);
   running.sort((a, b) => (a.state === "running" ? 0 : 1) - (b.state === "running" ? 0 : 1));
-  if (!running.length) { place.replaceChildren(make("span", {}, "Nothing is running.")); return; }
+  if (!running.length) { place.replaceChildren(make("span", {}, say("nothing_runs"))); return; }
   const shown = running.slice(0, innerWidth > 1200 ? 3 : 1).map(line);
-  if (running.length > shown.length) shown.push(make("a", { href: "/jobs/" }, `${running.length - shown.length} more`));
+  if (running.length > shown.length) shown.push(make("a", { href: "/jobs/" }, say("more_jobs", { n: running.length - shown.length })));
   place.replaceChildren(...shown);
 }
 

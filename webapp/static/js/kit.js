@@ -4,6 +4,11 @@ export const $$ = (selector, root = document) => [...root.querySelectorAll(selec
 // The cookie first: it is new after signing in again in another tab, the page's copy is not.
 export const csrf = () => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] || document.body.dataset.csrf;
 
+// What the server says in the reader's language (inspection/web/phrases.py).
+const phrases = JSON.parse(document.getElementById("phrases")?.textContent || "{}");
+/** A phrase with its gaps filled: say("left", {time: "5 s"}). */
+export const say = (key, values = {}) => (phrases[key] ?? key).replace(/\{(\w+)\}/g, (gap, name) => values[name] ?? gap);
+
 /** An element: make("p", {class: "dim"}, "text", child). No HTML strings, so no injection. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -37,7 +42,7 @@ export async function postJson(url, data = {}) {
     body: new URLSearchParams(data),
   });
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.message || `The server answered ${answer.status}. Try again.`);
+  if (!answer.ok) throw new Error(body.message || say("server_answered", { status: answer.status }));
   return body;
 }
 
@@ -45,18 +50,18 @@ export async function postJson(url, data = {}) {
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || seconds === "") return "";
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return say("seconds", { s: whole });
   const minutes = Math.floor(whole / 60);
-  if (minutes < 10 && whole % 60) return `${minutes} min ${whole % 60} s`;
-  if (minutes < 120) return `${minutes} min`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (minutes < 10 && whole % 60) return say("minutes_seconds", { m: minutes, s: whole % 60 });
+  if (minutes < 120) return say("minutes", { m: minutes });
+  return say("hours_minutes", { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
-export const percent = (fraction) => `${Math.round(fraction * 100)} %`;
+export const percent = (fraction) => say("percent", { n: Math.round(fraction * 100) });
 
 /** A sentence at the corner of the page. */
 export function tell(text, tone = "v-fail", name = "alert-triangle") {
-  const close = make("button", { class: "icon-button", type: "button", "data-action": "dismiss", "aria-label": "Close" }, icon("x", "s"));
+  const close = make("button", { class: "icon-button", type: "button", "data-action": "dismiss", "aria-label": say("close") }, icon("x", "s"));
   $("#toasts")?.append(make("div", { class: `notice toast-line ${tone}` }, icon(name), make("div", {}, text), close));
 }
 

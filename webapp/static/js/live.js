@@ -1,4 +1,6 @@
 // One socket per page. It only says "look": what is true is fetched again on every (re)connect.
+import { say } from "./kit.js";
+
 const watchers = new Map(); // topic -> [{onPush, onConnect}]
 const POLL_MS = 15000;
 let socket = null;
@@ -39,7 +41,7 @@ function connect() {
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);
     if (message.subscribed) { // listening first, then asking the rows: nothing falls between
-      show("on", "Live");
+      show("on", say("live"));
       refreshAll();
       return;
     }
@@ -47,7 +49,7 @@ function connect() {
   };
   socket.onclose = (event) => {
     open = false;
-    show("off", "Asking every 15 s");
+    show("off", say("asking"));
     if (event.code === 4401) return; // signed out: the next page asks to sign in
     setTimeout(connect, wait + Math.random() * 300);
     wait = Math.min(wait * 2, 15000);

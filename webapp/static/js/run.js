@@ -1,5 +1,5 @@
 // A training run while it runs. Pushes say "look"; the row says what is true.
-import { $, $$, calmly, duration, getJson, icon, make, percent } from "./kit.js";
+import { $, $$, calmly, duration, getJson, icon, make, percent, say } from "./kit.js";
 import { Curves } from "./curves.js";
 import { watch } from "./live.js";
 
@@ -8,15 +8,18 @@ const HINTS = Object.fromEntries($$(".stage").map((stage) => [stage.dataset.stag
 let state = root.dataset.state;
 const curves = new Curves($("#curves"));
 
+const UNITS = { steps: say("unit_steps"), pictures: say("unit_pictures") };
+const speed = ({ rate, unit = "steps" }) => say("rate", { rate: Number(rate).toPrecision(3), unit: UNITS[unit] || unit });
+
 function progress(now) {
   const { progress: value, stage } = now;
   if (value.fraction !== undefined) $("#run-bar").value = value.fraction;
   const word = $(`.stage[data-stage="${stage}"] .stage-word`)?.textContent || stage;
-  $("#run-words").textContent = now.state === "queued" ? "Waits for its turn on this machine."
-    : stage ? `${word}${value.fraction === undefined ? "" : ` · ${percent(value.fraction)} of the run`}` : "Starting";
+  $("#run-words").textContent = now.state === "queued" ? say("run_queued") : !stage ? say("run_starting")
+    : value.fraction === undefined ? word : say("of_the_run", { stage: word, percent: percent(value.fraction) });
   $("#run-rate").textContent = value.step !== undefined && value.steps
-    ? `step ${value.step} of ${value.steps}${value.rate ? ` · ${Number(value.rate).toPrecision(3)} ${value.unit || "steps"}/s` : ""}` : "";
-  $("#run-eta").textContent = value.eta_total_s !== undefined && value.eta_total_s !== null ? `about ${duration(value.eta_total_s)} left` : "";
+    ? [say("step_of", value), value.rate ? speed(value) : ""].filter(Boolean).join(" · ") : "";
+  $("#run-eta").textContent = value.eta_total_s !== undefined && value.eta_total_s !== null ? say("about_left", { time: duration(value.eta_total_s) }) : "";
   $("#run-hint").textContent = HINTS[stage] || "";
 }
 
@@ -31,7 +34,7 @@ function sample(id, words) {
   if (!id || picture.getAttribute("src") === address) return;
   picture.src = address;
   picture.hidden = false;
-  picture.alt = "Sample parts and their restorations";
+  picture.alt = say("samples");
   $("#sample-none")?.remove();
   if (words) $("#sample-words").textContent = words;
 }
@@ -74,9 +77,9 @@ function table() {
   const place = $("#curve-table");
   place.hidden = !rows.length;
   if (!place.open) return;
-  $("thead", place).replaceChildren(make("tr", {}, ...["step", ...names].map((name) => make("th", { class: "num" }, name.replaceAll("_", " ")))));
+  $("thead", place).replaceChildren(make("tr", {}, ...[say("step"), ...names].map((name) => make("th", { class: "num" }, name.replaceAll("_", " ")))));
   $("tbody", place).replaceChildren(...rows.map((row) => make("tr", {}, ...row.map((value, i) =>
-    make("td", { class: "num", "data-label": i ? names[i - 1].replaceAll("_", " ") : "step" }, value === null || value === undefined ? "–" : i ? Number(value).toPrecision(4) : String(value))))));
+    make("td", { class: "num", "data-label": i ? names[i - 1].replaceAll("_", " ") : say("step") }, value === null || value === undefined ? "–" : i ? Number(value).toPrecision(4) : String(value))))));
 }
 $("#curve-table").addEventListener("toggle", table);
 

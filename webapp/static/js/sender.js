@@ -1,5 +1,5 @@
 // Sends files, a few at a time, each until it has the server's receipt.
-import { csrf } from "./kit.js";
+import { csrf, say } from "./kit.js";
 
 const AT_ONCE = 4;
 const TRIES = 6;
@@ -53,14 +53,14 @@ export class Sender {
     if (status === 200 && answer?.outcome) {
       Object.assign(entry, { outcome: answer.outcome, message: answer.message, code: answer.code, image: answer.image_id, sent: 1, file: null });
     } else if (status === 200 || status === 401) {
-      this.halt(entry, "You are signed out. Sign in again in another tab, then press “Try again”.");
+      this.halt(entry, say("signed_out"));
     } else if (answer?.code === "disk_full") {
       this.halt(entry, answer.message);
     } else if (PASSING.includes(status) || answer?.code === "incomplete_transfer") {
       this.later(entry, answer?.message);
       return;
     } else {
-      Object.assign(entry, { outcome: "unsent", message: answer?.message || `The server answered ${status} for ${entry.name}. Try again.` });
+      Object.assign(entry, { outcome: "unsent", message: answer?.message || say("server_answered_for", { status, name: entry.name }) });
     }
     this.changed(entry);
     this.next();
@@ -70,7 +70,7 @@ export class Sender {
     entry.tries = (entry.tries || 0) + 1;
     entry.sent = 0;
     if (entry.tries >= TRIES) {
-      Object.assign(entry, { outcome: "unsent", message: message || `${entry.name} could not be sent: the server does not answer. Check the network and try again.` });
+      Object.assign(entry, { outcome: "unsent", message: message || say("no_answer", { name: entry.name }) });
       this.changed(entry);
       this.next();
       return;

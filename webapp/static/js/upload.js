@@ -1,5 +1,5 @@
 // The drop zone: files go out a few at a time, and each keeps the server's own sentence.
-import { $, $$, calmly, duration, getJson, icon, make, postJson, tell } from "./kit.js";
+import { $, $$, calmly, duration, getJson, icon, make, postJson, say, tell } from "./kit.js";
 import { chosen, dropped, keyOf } from "./files.js";
 import { Sender } from "./sender.js";
 import { watch } from "./live.js";
@@ -7,9 +7,9 @@ import { watch } from "./live.js";
 const narrow = matchMedia("(max-width: 767.98px)");
 let ROW = narrow.matches ? 68 : 46; // the heights in pages.css
 const SIGNS = {
-  accepted: ["Accepted", "circle-check", "v-pass"], duplicate: ["Already there", "copy", "v-none"],
-  refused: ["Refused", "circle-x", "v-fail"], unsent: ["Not sent", "alert-triangle", "v-fail"],
-  queued: ["Unpacking", "file-zip", "v-gold"], sending: ["Sending", "upload", "v-gold"], waiting: ["Waiting", "clock", "v-none"],
+  accepted: [say("accepted"), "circle-check", "v-pass"], duplicate: [say("duplicate"), "copy", "v-none"],
+  refused: [say("refused"), "circle-x", "v-fail"], unsent: [say("unsent"), "alert-triangle", "v-fail"],
+  queued: [say("queued"), "file-zip", "v-gold"], sending: [say("sending"), "upload", "v-gold"], waiting: [say("waiting"), "clock", "v-none"],
 };
 const ENDED = ["accepted", "duplicate", "refused", "unsent"];
 const zone = $("#uploader");
@@ -39,7 +39,7 @@ async function open(count) {
 async function take(found) {
   const coming = found.map((one) => ({ key: keyOf(one), name: one.path, size: one.file.size, file: one.file, sent: 0, outcome: "waiting", message: "" }))
     .filter((entry) => !entries.has(entry.key) || entries.get(entry.key).outcome === "unsent");
-  if (!coming.length) { if (found.length) tell("These files have been sent already.", "v-none", "info-circle"); return; }
+  if (!coming.length) { if (found.length) tell(say("sent_already"), "v-none", "info-circle"); return; }
   if (!sender.busy) began = performance.now();
   for (const entry of coming) entries.set(entry.key, entry);
   draw();
@@ -70,7 +70,7 @@ async function ask() {
       const entry = entries.get(archive.client_key) || { key: archive.client_key, name: archive.file_name, message: "", sent: 1 };
       entry.outcome = archive.unpacked ? "accepted" : "queued";
       entry.archive = true;
-      entry.message = archive.unpacked ? `Unpacked: ${archive.done} files.` : `Unpacking: ${archive.done} of ${archive.total ?? "…"} files.`;
+      entry.message = say(archive.unpacked ? "unpacked" : "unpacking", { n: archive.done, total: archive.total ?? "…" });
       entries.set(entry.key, entry);
     }
     draw();
@@ -126,13 +126,13 @@ function draw() {
   zone.classList.toggle("has-files", all);
   bar.max = Math.max(now.total, 1);
   bar.value = now.part;
-  $("#upload-count").textContent = `${done} of ${now.total} files have a receipt`;
+  $("#upload-count").textContent = say("have_receipts", { n: done, total: now.total });
   for (const name of ["accepted", "duplicate", "refused"]) $(`#n-${name}`).textContent = now[name] + (name === "refused" ? now.unsent : 0);
   const left = now.total - now.part;
-  $("#upload-eta").textContent = sender.busy && now.part > 3 && began ? `about ${duration(left * (performance.now() - began) / 1000 / now.part)} left` : "";
+  $("#upload-eta").textContent = sender.busy && now.part > 3 && began ? say("about_left", { time: duration(left * (performance.now() - began) / 1000 / now.part) }) : "";
   const ended = all && !sender.busy && left < 0.001;
   $("#upload-done").hidden = !(ended && !now.unsent && closed);
-  $("#upload-done-words").textContent = `All ${now.total} files have a receipt: ${now.accepted} accepted, ${now.duplicate} already there, ${now.refused} refused.`;
+  $("#upload-done-words").textContent = say("all_have_receipts", now);
   $("#upload-retry").hidden = !now.unsent;
   const good = $("#good-count");
   if (good) good.textContent = Number(good.dataset.before) + fresh.size;

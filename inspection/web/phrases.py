@@ -1,0 +1,62 @@
+"""What the scripts of the pages say. It is served with every page, so that it is translated
+with everything else; a script names a phrase and fills in what is in braces."""
+
+from collections.abc import Mapping
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+PHRASES: Mapping[str, str | Promise] = {
+    # how long, how much
+    "seconds": _("{s} s"),
+    "minutes": _("{m} min"),
+    "minutes_seconds": _("{m} min {s} s"),
+    "hours_minutes": _("{h} h {m} min"),
+    "percent": _("{n} %"),
+    "left": _("{time} left"),
+    "about_left": _("about {time} left"),
+    # the frame
+    "close": _("Close"),
+    "nothing_runs": _("Nothing is running."),
+    "more_jobs": _("{n} more"),
+    "job_queued": _("waiting for its turn"),
+    "job_paused": _("waits for your decision"),
+    "job_cancelling": _("stopping"),
+    "live": _("Live"),
+    "asking": _("Asking every 15 s"),
+    "server_answered": _("The server answered {status}. Try again."),
+    # uploads
+    "accepted": _("Accepted"),
+    "duplicate": _("Already there"),
+    "refused": _("Refused"),
+    "unsent": _("Not sent"),
+    "queued": _("Unpacking"),
+    "sending": _("Sending"),
+    "waiting": _("Waiting"),
+    "sent_already": _("These files have been sent already."),
+    "unpacked": _("Unpacked: {n} files."),
+    "unpacking": _("Unpacking: {n} of {total} files."),
+    "have_receipts": _("{n} of {total} files have a receipt"),
+    "all_have_receipts": _(
+        "All {total} files have a receipt: {accepted} accepted, {duplicate} already there, "
+        "{refused} refused."
+    ),
+    "signed_out": _("You are signed out. Sign in again in another tab, then press “Try again”."),
+    "server_answered_for": _("The server answered {status} for {name}. Try again."),
+    "no_answer": _(
+        "{name} could not be sent: the server does not answer. Check the network and try again."
+    ),
+    # a training run
+    "run_queued": _("Waits for its turn on this machine."),
+    "run_starting": _("Starting"),
+    "of_the_run": _("{stage} · {percent} of the run"),
+    "step_of": _("step {step} of {steps}"),
+    "rate": _("{rate} {unit}/s"),
+    "unit_steps": _("steps"),
+    "unit_pictures": _("pictures"),
+    "step": _("step"),
+    "samples": _("Sample parts and their restorations"),
+    # repair zones
+    "zone": _("Zone {n}"),
+    "zone_remove": _("Remove zone {n}"),
+}
