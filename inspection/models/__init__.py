@@ -24,7 +24,7 @@ from .training_run import RunLogLine, RunMetric, RunSample, TrainingRun
 from .unit import Lot, Unit
 from .upload import Upload, UploadArchive, UploadReceipt
 from .user import User
-from .viewpoint import Viewpoint
+from .viewpoint import Symmetry, Viewpoint
 
 __all__ = [
     "ENDED",
@@ -64,6 +64,7 @@ __all__ = [
     "SnapshotImage",
     "Station",
     "Submission",
+    "Symmetry",
     "TrainingRun",
     "Unit",
     "Upload",

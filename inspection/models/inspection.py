@@ -138,6 +138,9 @@ class ImageResult(Keyed):
     score = models.FloatField(null=True)
     paper_score = models.FloatField(null=True)
     p_value = models.FloatField(null=True)
+    scores = models.JSONField(
+        default=dict, blank=True, help_text="what the model's parts say, by name; score units"
+    )
     regions = models.JSONField(default=list)
     view_key = models.CharField(max_length=160, blank=True)
     restored_key = models.CharField(max_length=160, blank=True)

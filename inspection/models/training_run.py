@@ -12,6 +12,17 @@ class TrainingRun(Job):
         COMPACT = "compact", "Compact: 128 px, for a CPU or a small GPU"
         PAPER = "paper", "Paper: 256 px, for a GPU"
 
+    class Method(models.TextChoices):
+        """As `ml.methods` names them."""
+
+        FUSED = "fused", "Restoration and memory together"
+        PAPER = "paper", "The paper: restoration after self-supervised learning"
+        PAPER_NOSSL = "paper-nossl", "The paper without self-supervised learning"
+        MEMORY = "memory", "Memory of normal places"
+        CSA = "csa", "Coherent semantic attention"
+        SHIFT_NET = "shift-net", "Shift-Net"
+        SKIP_GANOMALY = "skip-ganomaly", "Skip-GANomaly"
+
     class Vetting(models.TextChoices):
         PAUSE = "pause", "Show me the suspicious pictures first"
         EXCLUDE = "exclude", "Leave out clear outliers and go on"
@@ -24,13 +35,19 @@ class TrainingRun(Job):
     snapshot = models.OneToOneField(
         "DatasetSnapshot", on_delete=models.PROTECT, related_name="training_run"
     )
-    method = models.CharField(max_length=40, default="paper")
+    method = models.CharField(max_length=40, choices=Method, default=Method.FUSED)
     preset = models.CharField(max_length=12, choices=Preset, default=Preset.COMPACT)
     budget_minutes = models.FloatField()
     steps = models.PositiveIntegerField(null=True, blank=True)
     seed = models.PositiveIntegerField(default=1)
     vetting = models.CharField(max_length=8, choices=Vetting, default=Vetting.PAUSE)
     vetted = models.BooleanField(default=False)
+    repair_zones = models.JSONField(
+        default=list, blank=True, help_text="of the viewpoint, as they were at the start"
+    )
+    symmetries = models.JSONField(
+        default=list, blank=True, help_text="of the viewpoint, as they were at the start"
+    )
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )

@@ -3,6 +3,16 @@ from django.db import models
 from .base import Keyed
 
 
+class Symmetry(models.TextChoices):
+    """What a good part may do in front of the camera and still be a good part; as `ml` names it."""
+
+    FREE_ROTATION = "free_rotation", "Free rotation"
+    QUARTER_TURNS = "quarter_turns", "Quarter turns"
+    MIRROR_LEFT_RIGHT = "mirror_left_right", "Mirror, left and right"
+    MIRROR_TOP_BOTTOM = "mirror_top_bottom", "Mirror, top and bottom"
+    SHIFT = "shift", "Shift"
+
+
 class Viewpoint(Keyed):
     """One side or camera of a product; what is learned and decided belongs to it."""
 
@@ -12,7 +22,9 @@ class Viewpoint(Keyed):
     side = models.CharField(max_length=20, blank=True)
     # Fractions of the picture: [{"x":…, "y":…, "width":…, "height":…}]; empty = sweep it all.
     repair_zones = models.JSONField(default=list, blank=True)
-    symmetries = models.JSONField(default=dict, blank=True)
+    symmetries = models.JSONField(
+        default=list, blank=True, help_text="what a part may do and still be good: Symmetry"
+    )
 
     class Meta:
         ordering = ("product", "code")

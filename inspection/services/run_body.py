@@ -27,6 +27,7 @@ from .run_relay import RunRelay
 
 log = logging.getLogger(__name__)
 
+SIDES = ("x", "y", "width", "height")
 DONE, BUG, REFUSED, CANCELLED, PAUSED, STOPPED = 0, 1, 2, 3, 4, 75  # exit statuses
 
 
@@ -91,6 +92,7 @@ def _job(run: TrainingRun, folder: Path) -> dict[str, Any]:
     excluded = SnapshotImage.Decision.EXCLUDED
     return {
         "out": str(folder),
+        "method": run.method,
         "preset": run.preset,
         "seed": run.seed,
         "images": [
@@ -109,6 +111,8 @@ def _job(run: TrainingRun, folder: Path) -> dict[str, Any]:
             if item.decision == excluded
         },
         "vetted": run.vetted,
+        "repair_zones": [[zone[name] for name in SIDES] for zone in run.repair_zones],
+        "symmetries": run.symmetries,
         "min_free_gb": settings.MIN_FREE_GB,
         "exit_with_parent": True,
     }

@@ -1,8 +1,9 @@
 """What a worker does with a chunk: score picture by picture, write each result at once."""
 
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -182,10 +183,17 @@ def _result(
     if judgement.verdict == Verdict.ERROR:
         return _as_error(result, NOT_SCORED.format(cause="the model gave no number for it."))
     result.verdict, result.disposition = judgement.verdict, judgement.disposition
-    result.score, result.paper_score = outcome.score, outcome.paper_score
-    result.p_value = outcome.p_value
+    result.score, result.p_value = outcome.score, outcome.p_value
+    result.scores = _finite(getattr(outcome, "scores", {}))
+    result.paper_score = _finite({"eq7": outcome.paper_score}).get("eq7")
     result.regions = [_region(region) for region in outcome.regions]
     return result
+
+
+def _finite(scores: "Mapping[str, float | None]") -> dict[str, float]:
+    """What a method without restoration or without memory cannot say is left out."""
+    known = {name: value for name, value in scores.items() if value is not None}
+    return {name: float(value) for name, value in known.items() if math.isfinite(value)}
 
 
 def _as_error(result: ImageResult, sentence: str) -> ImageResult:

@@ -53,6 +53,7 @@ LEARNING_SHARE = 0.55
 STARTING_S = 15  # loading the libraries and opening the pictures
 MEASURING_S = {"tiny": 20, "compact": 120, "paper": 120}
 Decision = SnapshotImage.Decision
+Method = TrainingRun.Method
 
 
 def expected_seconds(preset: str, budget_minutes: float) -> int:
@@ -67,32 +68,44 @@ def start_run(
     *,
     preset: str,
     budget_minutes: float,
+    method: str = Method.FUSED,
     seed: int = 1,
     steps: int | None = None,
     vetting: str = "pause",
     dataset: Dataset | None = None,
 ) -> TrainingRun:
-    """Queue a run on the pictures that `dataset` (by default the good parts) has now."""
+    """Queue a run on the pictures that `dataset` (by default the good parts) has now, with the
+    repair zones and symmetries that the viewpoint has now."""
     product = viewpoint.product
     require(user, policies.MANAGE, product)
     _check_settings(preset, budget_minutes, seed, steps, vetting)
+    _check_method(method)
     check_free_space()
     dataset = dataset or _good_dataset(viewpoint)
     _check_enough(dataset.items.filter(label="", excluded_at=None).count())
     with transaction.atomic():
         lock_row(viewpoint)  # numbers runs one after the other
+        viewpoint.refresh_from_db(fields=["repair_zones", "symmetries"])
         run = TrainingRun.objects.create(
             viewpoint=viewpoint,
             number=_next_number(viewpoint),
             snapshot=take_snapshot(user, dataset),
+            method=method,
             preset=preset,
             budget_minutes=budget_minutes,
             steps=steps,
             seed=seed,
             vetting=vetting,
+            repair_zones=viewpoint.repair_zones,
+            symmetries=viewpoint.symmetries,
             started_by=user,
         )
-        settings_used = {"preset": preset, "budget_minutes": budget_minutes, "seed": seed}
+        settings_used = {
+            "method": method,
+            "preset": preset,
+            "budget_minutes": budget_minutes,
+            "seed": seed,
+        }
         record(user, "run.started", run, product=product, after=settings_used)
         enqueue(run)
         announce.run_state(run)
@@ -122,6 +135,16 @@ def _check_settings(
     if vetting not in TrainingRun.Vetting.values:
         raise UserError(
             "unknown_vetting", "Choose what to do with suspicious pictures.", field="vetting"
+        )
+
+
+def _check_method(method: str) -> None:
+    if method not in Method.values:
+        known = ", ".join(Method.values)
+        raise UserError(
+            "unknown_method",
+            f"There is no method “{method}”; choose one of {known}.",
+            field="method",
         )
 
 

@@ -71,7 +71,14 @@ class TrainForm(StyledForm):
         min_value=0,
         help_text="The same seed and pictures give the same model.",
     )
+    method = forms.ChoiceField(
+        choices=TrainingRun.Method, initial=TrainingRun.Method.FUSED, required=False
+    )
     viewpoint = forms.CharField(widget=forms.HiddenInput)
+
+    def clean_method(self) -> str:
+        """Nothing chosen is the default."""
+        return self.cleaned_data["method"] or TrainingRun.Method.FUSED
 
 
 class BatchForm(StyledForm):

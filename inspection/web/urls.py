@@ -4,7 +4,18 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from . import ops
-from .views import batches, files, inspections, jobs, models, products, runs, settings, uploads
+from .views import (
+    batches,
+    files,
+    inspections,
+    jobs,
+    models,
+    products,
+    runs,
+    settings,
+    uploads,
+    viewpoints,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="products"), name="home"),
@@ -12,6 +23,13 @@ urlpatterns = [
     path("products/new/", products.new, name="product_new"),
     path("products/<uuid:key>/", products.show, name="product"),
     path("products/<uuid:key>/edit/", products.edit, name="product_edit"),
+    path("products/<uuid:key>/viewpoint/", viewpoints.show, name="viewpoint"),
+    path("products/<uuid:key>/viewpoint/zones/", viewpoints.zones, name="viewpoint_zones"),
+    path(
+        "products/<uuid:key>/viewpoint/symmetries/",
+        viewpoints.symmetries,
+        name="viewpoint_symmetries",
+    ),
     path("products/<uuid:key>/upload/", uploads.new, name="upload_new"),
     path("products/<uuid:key>/train/", runs.start, name="train"),
     path("products/<uuid:key>/batches/new/", batches.new, name="batch_new"),
@@ -31,6 +49,7 @@ urlpatterns = [
     path("runs/<uuid:key>/log/", runs.log, name="run_log"),
     path("runs/<uuid:key>/samples/", runs.samples, name="run_samples"),
     path("runs/<uuid:key>/cancel/", runs.cancel, name="run_cancel"),
+    path("runs/<uuid:key>/symmetries/", runs.accept_proposed, name="run_symmetries"),
     path("runs/<uuid:key>/resume/", runs.resume, name="run_resume"),
     path("runs/<uuid:key>/vetting/<uuid:item>/", runs.vetting_decide, name="vetting_decide"),
     path("runs/<uuid:key>/vetting/suggested/", runs.vetting_suggested, name="vetting_suggested"),

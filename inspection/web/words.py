@@ -1,9 +1,10 @@
 """How pages say things: verdicts, states, times and scores in a quality manager's words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from inspection.models import Disposition, Job, JobState, Verdict
+from inspection.models import Disposition, Job, JobState, Symmetry, Verdict
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,67 @@ STAGES = {
     "vet": ("Vet", "Looks for pictures that do not belong among the good ones"),
     "pretrain": ("Pre-train", "Learns what the part looks like"),
     "inpaint": ("Inpaint", "Learns to restore hidden places"),
+    "memory": ("Remember", "Keeps what every place of a good part looks like"),
     "calibrate": ("Calibrate", "Measures good parts that it never saw, to set the limits"),
     "evaluate": ("Evaluate", "Checks speed and limits, and writes the model"),
+}
+
+# Methods by name: what they are called, and what they do in one sentence.
+METHODS = {
+    "fused": (
+        "Restoration and memory together",
+        "Restores every part, remembers what its places look like, and weighs both.",
+    ),
+    "paper": (
+        "Restoration (the paper)",
+        "Hides places of a part, restores them, and compares; the encoder first teaches itself.",
+    ),
+    "paper-nossl": (
+        "Restoration without self-teaching",
+        "As the paper, but the encoder starts from nothing: shows what self-teaching is worth.",
+    ),
+    "memory": (
+        "Memory only",
+        "Remembers good places and says how far each place is from them; trains fastest.",
+    ),
+    "csa": (
+        "Coherent semantic attention",
+        "A published way to fill holes in photographs (Liu et al. 2019), to compare with.",
+    ),
+    "shift-net": (
+        "Shift-Net",
+        "A published way to fill holes by copying what fits (Yan et al. 2018), to compare with.",
+    ),
+    "skip-ganomaly": (
+        "Skip-GANomaly",
+        "A published detector that redraws the whole part (Akçay et al. 2019), to compare with.",
+    ),
+}
+
+# A result's scores by name, in the order in which a page lists them.
+SCORES = {
+    "eq7": ("Paper's score", "Eq. 7 to the letter: the mean difference over all places"),
+    "inpainting": ("Restoration", "how far the part is from what it was restored to"),
+    "memory": ("Memory", "how far the part's places are from remembered good ones"),
+    "fused": ("Both together", "restoration and memory, weighed"),
+    "published": ("As published", "the method's own score"),
+}
+
+SYMMETRIES = {
+    "free_rotation": "The part lies at any angle: round or loose parts.",
+    "quarter_turns": "The part may be placed turned by 90°, 180° or 270°.",
+    "mirror_left_right": "Its mirror image is a good part too.",
+    "mirror_top_bottom": "Turned upside down as in a mirror, it is a good part too.",
+    "shift": "It need not lie in the same place of the picture.",
+}
+
+# What the run chose between, by the name of its table in the manifest.
+CHOICES = {
+    "inpainting": "How differences from the restored part become a score",
+    "memory": "How distances from remembered places become a score",
+    "fusion": "How restoration and memory are weighed",
+    "memory_view": "How large the memory sees the part",
+    "setting": "How differences become a score",
 }
 
 # Figures of a run as a manifest names them.
@@ -84,6 +144,14 @@ FLAGS = {
 def stage_word(stage: str) -> str:
     """Steps that no plan names, such as opening the pictures, say what they are by name."""
     return STAGES[stage][0] if stage in STAGES else stage.replace("_", " ").capitalize()
+
+
+def method_word(name: str) -> str:
+    return METHODS[name][0] if name in METHODS else name.replace("-", " ").capitalize()
+
+
+def symmetry_words(names: Iterable[str]) -> list[str]:
+    return [Symmetry(name).label for name in names if name in Symmetry.values]
 
 
 def figure_word(name: str) -> str:

@@ -15,6 +15,7 @@ register.filter("duration", words.duration)
 register.filter("score", words.score_text)
 register.filter("stage_word", words.stage_word)
 register.filter("flag_word", words.flag_word)
+register.filter("method_word", words.method_word)
 register.filter("percent", words.percent)
 register.filter("action_word", words.action_word)
 

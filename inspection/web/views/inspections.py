@@ -48,6 +48,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "picture": picture,
         "result": result,
         "regions": _regions(result),
+        "scores": _scores(result),
         "version": version,
         "snapshot": version.training_run.snapshot,
         "point": point,
@@ -74,6 +75,15 @@ def _chosen(pictures: list[InspectionImage], index: str) -> InspectionImage | No
 
 def _score(picture: InspectionImage) -> float | None:
     return getattr(getattr(picture, "result", None), "score", None)
+
+
+def _scores(result: ImageResult | None) -> list[tuple[str, str, float | None]]:
+    """Name, what it is, and value of each score beside the one that decides: the paper's
+    always, others where the model has them."""
+    if result is None:
+        return []
+    known = {**result.scores, "eq7": result.paper_score}
+    return [(*told, known[name]) for name, told in words.SCORES.items() if name in known]
 
 
 def _regions(result: ImageResult | None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from inspection.errors import NotAllowed, UserError
 from inspection.models import Batch, Dataset, DatasetImage, Product, Viewpoint
 from inspection.services import datasets, products
 from inspection.services.training import MIN_PICTURES
-from inspection.web import reads
+from inspection.web import reads, words
 from inspection.web.access import Rights, SignedIn, explains, find, may_see, visible
 from inspection.web.forms import ProductForm, viewpoint_of
 from inspection.web.next_step import next_step
@@ -107,6 +107,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "after": after,
         "runs": runs,
         "models": models,
+        "symmetries": words.symmetry_words(viewpoint.symmetries),
         "active": next((model for model in models if model.state == "active"), None),
         "batches": batches,
         "next": next_step(viewpoint, counts["usable"], runs, models, batches),

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
@@ -19,8 +19,10 @@ from inspection.models import (
     TrainingRun,
 )
 from inspection.services import disk, products, training, weights
+from inspection.services.viewpoints import accept_symmetries, proposed_symmetries
 from inspection.web import reads, words
 from inspection.web.access import Rights, SignedIn, explains, find, wants_json
+from inspection.web.choice import choices
 from inspection.web.forms import TrainForm
 
 from .products import product_and_viewpoint
@@ -58,6 +60,8 @@ def start(request: SignedIn, key: UUID) -> HttpResponse:
         "min_pictures": training.MIN_PICTURES,
         "presets": PRESETS,
         "chosen": form["preset"].value(),
+        "methods": [(name, *told) for name, told in words.METHODS.items()],
+        "symmetries": words.symmetry_words(viewpoint.symmetries),
         "expected": training.expected_seconds("compact", 10),
         "weights": [w for w in weights.installed() if w.network == "squeezenet1_1"],
         "free_gb": disk.free_gb(),
@@ -83,6 +87,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     """Everything about one run, live; a reload at any moment shows the same."""
     run = find(request.user, TrainingRun, key)
     version = ModelVersion.objects.filter(training_run=run).first()
+    if version:
+        version.viewpoint = run.viewpoint
     snapshot = run.snapshot
     rights = Rights(request.user, run.viewpoint.product)
     context: dict[str, Any] = {
@@ -97,6 +103,9 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "rights": rights,
         "flagged": flagged(run),
         "preset": next((p[1] for p in PRESETS if p[0] == run.preset), run.preset),
+        "symmetries": words.symmetry_words(run.symmetries),
+        "choices": choices(version.manifest) if version else [],
+        "proposed": words.symmetry_words(proposed_symmetries(version)) if version else [],
     }
     return render(request, "runs/show.html", context)
 
@@ -240,6 +249,17 @@ def cancel(request: SignedIn, key: UUID) -> HttpResponse:
 def resume(request: SignedIn, key: UUID) -> HttpResponse:
     run = find(request.user, TrainingRun, key)
     training.resume_run(request.user, run)
+    return redirect(run_address(run))
+
+
+@require_POST
+@explains
+def accept_proposed(request: SignedIn, key: UUID) -> HttpResponse:
+    """Take over the symmetries that the run found in its pictures."""
+    run = find(request.user, TrainingRun, key)
+    version = get_object_or_404(ModelVersion.objects.filter(training_run=run))
+    version.viewpoint = run.viewpoint
+    accept_symmetries(request.user, version)
     return redirect(run_address(run))
 
 

@@ -11,11 +11,16 @@ from inspection.models import (
     Membership,
     Role,
     SnapshotImage,
+    Symmetry,
     TrainingRun,
     User,
     Viewpoint,
 )
-from inspection.services import datasets, training
+from inspection.services import datasets, training, viewpoints
+from inspection.services.run_body import write_job
+from inspection.web import words
+from ml.methods import METHODS
+from ml.train.job import SYMMETRIES, Job
 from tests.factories.jobs import add_good_parts, make_image, make_run, make_viewpoint
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +73,7 @@ def test_pictures_that_were_left_out_do_not_count_and_are_written_down(
         ({"budget_minutes": 10081}, "budget_minutes"),
         ({"budget_minutes": float("nan")}, "budget_minutes"),
         ({"preset": "huge"}, "preset"),
+        ({"method": "guess"}, "method"),
         ({"vetting": "maybe"}, "vetting"),
         ({"seed": -1}, "seed"),
         ({"steps": 0}, "steps"),
@@ -103,6 +109,34 @@ def test_a_started_run_is_queued_audited_and_published(viewpoint: Viewpoint) -> 
     assert (first.state, first.published_at is not None) == (JobState.QUEUED, True)
     assert waiting_messages("train") == 2
     assert AuditEvent.objects.filter(action="run.started", object_id=first.pk).exists()
+
+
+def test_the_method_is_the_fused_one_unless_another_is_chosen(viewpoint: Viewpoint) -> None:
+    assert start(viewpoint).method == "fused"
+    other = start(viewpoint, method="memory")
+    assert other.method == "memory"
+    assert AuditEvent.objects.get(object_id=other.pk).after["method"] == "memory"
+
+
+@pytest.mark.parametrize("method", TrainingRun.Method.values)
+def test_the_training_process_understands_the_job_of_every_method(
+    viewpoint: Viewpoint, method: str
+) -> None:
+    zone = {"x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}
+    viewpoints.set_repair_zones(None, viewpoint, [zone])
+    viewpoints.set_symmetries(None, viewpoint, list(Symmetry.values))
+    run = start(viewpoint, method=method)
+    viewpoints.set_repair_zones(None, viewpoint, [])
+    job = Job.read(write_job(run))
+    assert job.method == method
+    assert job.repair_zones == [[0.1, 0.2, 0.3, 0.4]], "as they were when the run began"
+    assert job.symmetries == list(Symmetry.values)
+
+
+def test_app_and_training_process_know_the_same_methods_and_symmetries() -> None:
+    assert set(TrainingRun.Method.values) == set(METHODS) == set(words.METHODS)
+    assert tuple(Symmetry.values) == SYMMETRIES
+    assert set(words.SYMMETRIES) == set(SYMMETRIES)
 
 
 class TestVetting:

@@ -74,6 +74,8 @@ class World:
             "inspection, worst first": reverse("inspection", args=[self.inspection.pk])
             + "?order=worst",
             "model": reverse("model", args=[self.version.pk]),
+            "viewpoint": reverse("viewpoint", args=product),
+            "run with a model": reverse("run", args=[self.version.training_run_id]),
         }
 
     def files(self) -> dict[str, str]:

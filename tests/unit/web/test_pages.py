@@ -231,3 +231,34 @@ def test_the_nearest_good_picture_comes_from_the_row(world: World, engineer: Cli
     page = engineer.get(reverse("run", args=[world.run.pk])).content.decode()
     marked = page[page.index("The good picture that it resembles most") - 200 :]
     assert reverse("thumb", args=[near]) in marked[:200]
+
+
+def test_the_papers_score_stands_beside_the_one_that_decides(
+    world: World, engineer: Client
+) -> None:
+    page = read(engineer, "inspection", world.inspection.pk)
+    assert "Paper&#x27;s score" in page
+    assert "how far the part&#x27;s places are" not in page, "an older model has no memory"
+    type(world.result).objects.filter(pk=world.result.pk).update(
+        paper_score=0.4321, scores={"decision": 1.2, "eq7": 0.4321, "memory": 7.89, "odd": 1.0}
+    )
+    page = read(engineer, "inspection", world.inspection.pk)
+    assert "<strong>0.432</strong>" in page
+    assert "<strong>7.89</strong>" in page
+
+
+def test_every_method_has_its_sentence_and_the_default_is_chosen(
+    world: World, engineer: Client
+) -> None:
+    page = read(engineer, "train", world.product.pk)
+    for name, (_, sentence) in words.METHODS.items():
+        assert sentence in page, name
+    assert 'value="fused" checked' in page
+
+
+def test_the_method_is_named_where_its_verdicts_are(world: World, engineer: Client) -> None:
+    type(world.run).objects.filter(pk=world.run.pk).update(method="shift-net")
+    type(world.version).objects.filter(pk=world.version.pk).update(method="memory")
+    assert "Shift-Net" in read(engineer, "run", world.run.pk)
+    assert "Memory only" in read(engineer, "model", world.version.pk)
+    assert "Memory only" in read(engineer, "inspection", world.inspection.pk)
