@@ -6,12 +6,15 @@ picture's own darkest and brightest pixels (with the one documented exception of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 # Transparent pixels show mid-grey: neither black nor white would stay neutral for every part.
 NEUTRAL = (128, 128, 128)
+BAND = 4_000_000  # pixels that are converted at a time
 ORIENTATION = 0x0112
 
 _PHOTOMETRIC, _MAX_SAMPLE_VALUE, _BITS_PER_SAMPLE = 262, 281, 258
@@ -57,9 +60,14 @@ def to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
 def _over_neutral(picture: Image.Image) -> Image.Image:
     if picture.mode in ("La", "RGBa"):  # premultiplied, and convertible to these alone
         picture = picture.convert({"La": "LA", "RGBa": "RGBA"}[picture.mode])
-    layer = picture.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, (*NEUTRAL, 255))
-    return Image.alpha_composite(ground, layer).convert("RGB")
+    result = Image.new("RGB", picture.size)
+    rows = max(1, BAND // picture.width)
+    for top in range(0, picture.height, rows):
+        box = (0, top, picture.width, min(picture.height, top + rows))
+        band = picture.crop(box).convert("RGBA")
+        ground = Image.new("RGBA", band.size, (*NEUTRAL, 255))
+        result.paste(Image.alpha_composite(ground, band).convert("RGB"), box)
+    return result
 
 
 def _from_integers(picture: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -75,7 +83,8 @@ def _from_integers(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     # Pillow inverts white-is-zero at 8 bits but not at 16
     if getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         table = 255 - table
-    return _grey(table.astype(np.uint8)[values]), [note]
+    levels = table.astype(np.uint8)
+    return _in_bands(values, lambda band: levels[band]), [note]
 
 
 def _full_scale(picture: Image.Image, high: int) -> tuple[int, str]:
@@ -105,12 +114,26 @@ def _first(value: object) -> int:
 def _from_floats(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     """Mode F: 0…1, 0…255 or 0…65535, whichever first holds every value."""
     values = np.asarray(picture)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+    # A value that is no number makes both of these NaN, which is in no range.
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 65535):
         raise ValueError("Grey values are negative, not finite or beyond 16 bits.")
-    full_scale = next(limit for limit in (1, 255, 65535) if values.max() <= limit)
-    scaled = np.rint(values * np.float32(255 / full_scale)).clip(0, 255)
-    return _grey(scaled.astype(np.uint8)), [f"Scaled from 0…{full_scale} (floating point)."]
+    full_scale = next(limit for limit in (1, 255, 65535) if high <= limit)
+    factor = np.float32(255 / full_scale)
+
+    def scaled(band: NDArray[np.generic]) -> NDArray[np.uint8]:
+        return np.rint(np.multiply(band, factor)).clip(0, 255).astype(np.uint8)
+
+    return _in_bands(values, scaled), [f"Scaled from 0…{full_scale} (floating point)."]
 
 
-def _grey(values: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(values).convert("RGB")
+def _in_bands(
+    values: NDArray[np.generic], scaled: Callable[[NDArray[np.generic]], NDArray[np.uint8]]
+) -> Image.Image:
+    """Grey values (H, W) as RGB, some rows at a time: on the way they take many times the room."""
+    height, width = values.shape
+    rows = max(1, BAND // width)
+    result = np.empty((height, width), np.uint8)
+    for top in range(0, height, rows):
+        result[top : top + rows] = scaled(values[top : top + rows])
+    return Image.fromarray(result).convert("RGB")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ml.data import pixels
 from ml.data.pictures import PictureError, inspect_picture, open_picture
 
 RAMP = np.tile(np.linspace(0, 255, 64).round().astype(np.uint8), (32, 1))
@@ -286,3 +287,20 @@ def test_the_filters_for_warnings_are_left_as_they_were() -> None:
 def test_a_missing_file_is_an_error_of_the_file_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_picture(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16", "F"])
+def test_converting_in_bands_changes_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    if mode in ("I;16", "F"):
+        values = rng.integers(0, 60000, (23, 17))
+        picture = Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.float32))
+    else:
+        picture = Image.fromarray(rng.integers(0, 255, (23, 17, 4), np.uint8)).convert(mode)
+        if mode == "P":
+            picture.info["transparency"] = 3
+    assert picture.mode == mode
+    whole = pixels.to_rgb(picture)[0]
+    monkeypatch.setattr(pixels, "BAND", 40)
+    assert pixels.to_rgb(picture)[0].tobytes() == whole.tobytes()
+    assert len(set(whole.tobytes())) > 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
@@ -109,6 +109,7 @@ def test_a_disc_needs_few_corners_and_hardly_changes() -> None:
     assert polygon_area(region.polygon) == pytest.approx(region.area, rel=0.03)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_outlines_enclose_exactly_the_region_and_its_holes(mask: np.ndarray) -> None:
     labels, count = label_regions(mask)
@@ -122,6 +123,7 @@ def test_outlines_enclose_exactly_the_region_and_its_holes(mask: np.ndarray) -> 
         assert all((a[0] == b[0]) != (a[1] == b[1]) for a, b in zip(corners, corners[1:]))  # noqa: B905, RUF007
 
 
+@settings(deadline=None)
 @given(masks, st.integers(3, 8))
 def test_simplifying_keeps_corners_of_the_outline(mask: np.ndarray, most: int) -> None:
     labels, count = label_regions(mask)
@@ -132,6 +134,7 @@ def test_simplifying_keeps_corners_of_the_outline(mask: np.ndarray, most: int) -
         assert set(kept) <= set(corners)
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (7, 6), elements=st.floats(0, 10, width=32)), st.floats(0, 10))
 def test_regions_account_for_everything_above_the_line(heat: np.ndarray, line: float) -> None:
     regions = find_regions(heat, line, smallest=0, most=100)
