@@ -148,18 +148,24 @@ class EncoderFeatures(FeatureExtractor):
         return [maps[stage] for stage in self.stages]
 
 
-def scoring_features(weights_dir: Path | None, encoder: Encoder) -> FeatureExtractor:
+def scoring_features(weights_dir: Path | None, encoder: Encoder | None) -> FeatureExtractor:
     """F_s: SqueezeNet where its file is installed, otherwise the stand-in."""
     path = installed(weights_dir, SQUEEZENET_FILE)
-    return SqueezeNetFeatures(path) if path else EncoderFeatures(encoder)
+    return SqueezeNetFeatures(path) if path else _stand_in(encoder)
 
 
-def consistency_features(weights_dir: Path | None, encoder: Encoder) -> FeatureExtractor:
+def consistency_features(weights_dir: Path | None, encoder: Encoder | None) -> FeatureExtractor:
     """F_v: VGG-16, else SqueezeNet at stride 8, else the stand-in."""
     if path := installed(weights_dir, VGG_FILE):
         return Vgg16Features(path)
     if path := installed(weights_dir, SQUEEZENET_FILE):
         return SqueezeNetFeatures(path, size=None)
+    return _stand_in(encoder)
+
+
+def _stand_in(encoder: Encoder | None) -> EncoderFeatures:
+    if encoder is None:
+        raise ValueError("without installed weights a pre-trained encoder has to stand in")
     return EncoderFeatures(encoder)
 
 

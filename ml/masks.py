@@ -7,6 +7,8 @@ picture is swept: every cell is masked once for every cell size.
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -47,6 +49,21 @@ def partition(size: int, cell: int, subsets: int, seed: int) -> Tensor:
 def sweep(size: int, cells: tuple[int, ...], subsets: int, seed: int) -> Tensor:
     """The sweep over all cell sizes: (len(cells), K, 1, size, size), 1 where masked."""
     return torch.stack([partition(size, cell, subsets, seed) for cell in cells])
+
+
+def zone_mask(
+    zones: Sequence[Sequence[float]], size: int, x: int, y: int, width: int, height: int
+) -> Tensor:
+    """Repair zones (x, y, width, height in fractions of the picture) as a mask (size, size).
+
+    The picture lies at x, y, width, height of the square.
+    """
+    mask = torch.zeros(size, size)
+    for left, top, wide, high in zones:
+        rows = slice(y + math.floor(top * height), y + math.ceil((top + high) * height))
+        columns = slice(x + math.floor(left * width), x + math.ceil((left + wide) * width))
+        mask[rows, columns] = 1.0
+    return mask
 
 
 def training_masks(

@@ -45,12 +45,16 @@ def greedy_coreset(features: Tensor, keep: int, generator: torch.Generator) -> T
     if keep >= count:
         return torch.arange(count)
     if features.shape[1] > 64:
-        features = features @ torch.randn(features.shape[1], 64, generator=generator)
+        projection = torch.randn(features.shape[1], 64, generator=generator)
+        features = features @ projection.to(features.device)
     chosen = [int(torch.randint(count, (1,), generator=generator))]
-    nearest = torch.full((count,), torch.inf)
+    energy = features.square().sum(1)
+    nearest = torch.full((count,), torch.inf, device=features.device)
     for _ in range(keep - 1):
-        distance = (features - features[chosen[-1]]).square().sum(1)
-        nearest = torch.minimum(nearest, distance)
+        newest = chosen[-1]
+        distance = torch.addmv(energy + energy[newest], features, features[newest], alpha=-2)
+        distance[newest] = 0  # exactly, or rounding would choose it again
+        torch.minimum(nearest, distance, out=nearest)
         chosen.append(int(nearest.argmax()))
     return torch.tensor(sorted(chosen))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -77,10 +77,12 @@ def restoration_trainer(
     target: FeatureExtractor,
     scoring: FeatureExtractor,
     shift: int,
+    symmetries: Sequence[str] = (),
 ) -> RestorationTrainer:
     """The method's trainer. Raises ValueError where the method restores nothing."""
     trainer = _trainer(method)
     start = encoder if method.pretrains else None
+    pictures = replace(pictures, symmetries=tuple(symmetries))
     return trainer(pictures, preset, seed, device, start, target, scoring, shift=shift)
 
 

@@ -28,13 +28,15 @@ class Source:
 class PictureSet:
     """Pictures at one size; row i of `pixels` is the picture `ids[i]`.
 
-    pixels: uint8 (N, 3, S, S); sizes: the original (width, height); unreadable: id → reason.
+    pixels: uint8 (N, 3, S, S); sizes: the original (width, height); unreadable: id → reason;
+    symmetries: what the parts may do and stay good, for training to show them that way.
     """
 
     ids: list[str]
     pixels: Tensor
     sizes: list[tuple[int, int]]
     unreadable: dict[str, str] = field(default_factory=dict)
+    symmetries: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

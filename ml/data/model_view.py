@@ -24,6 +24,14 @@ class ModelView:
     box: Letterbox
     transform: Tensor | None
 
+    def at(self, picture: Image.Image, size: int) -> Tensor:
+        """The same view of the same picture at another size, uint8 (3, size, size)."""
+        if size == self.pixels.shape[-1]:
+            return self.pixels
+        if self.transform is None:
+            return to_tensor(letterbox(picture, size)[0])
+        return _moved(picture, size, self.transform)
+
     def back(self, maps: Tensor) -> Tensor:
         """Maps (…, S, S) of this view, brought back to where the picture has them."""
         if self.transform is None:
@@ -43,5 +51,15 @@ def model_view(picture: Image.Image, size: int, aligner: Aligner | None) -> Mode
     # Sampled from twice the size: bilinear weights would blur each picture by another amount.
     large = to_tensor(letterbox(picture, 2 * size)[0]).float().unsqueeze(0) / 255
     transform = aligner.transforms(F.avg_pool2d(large, 2))
-    pixels = (warp(large, transform, size)[0] * 255).round().clamp(0, 255).to(torch.uint8)
+    pixels = _sampled(large, transform, size)
     return ModelView(pixels, Letterbox.of(picture.width, picture.height, size), transform)
+
+
+def _moved(picture: Image.Image, size: int, transform: Tensor) -> Tensor:
+    large = to_tensor(letterbox(picture, 2 * size)[0]).float().unsqueeze(0) / 255
+    return _sampled(large, transform, size)
+
+
+def _sampled(large: Tensor, transform: Tensor, size: int) -> Tensor:
+    moved = warp(large, transform, size)[0]
+    return (moved * 255).round().clamp(0, 255).to(torch.uint8)

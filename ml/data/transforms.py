@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
+
+from ml.data.symmetries import transformed
 
 
 def view_transform(size: int) -> v2.Transform:
@@ -30,12 +35,16 @@ def two_views(pictures: Tensor, transform: v2.Transform) -> tuple[Tensor, Tensor
     return first.float() / 255, second.float() / 255
 
 
-def light_augment(images: Tensor, generator: torch.Generator, shift: int) -> Tensor:
+def light_augment(
+    images: Tensor, generator: torch.Generator, shift: int, symmetries: Sequence[str] = ()
+) -> Tensor:
     """Small changes a camera makes: brightness, contrast, tint and a shift of some pixels.
 
     images: (B, 3, S, S) in 0..1. Nothing stronger: what the model sees as normal here it will
-    not report as a defect later.
+    not report as a defect later. What the product's symmetries allow is shown every other time.
     """
+    if symmetries:
+        images = _symmetric(images, generator, symmetries)
     batch, _, height, width = images.shape
     gain = 1 + 0.06 * (2 * torch.rand(batch, 1, 1, 1, generator=generator) - 1)
     tint = 0.015 * (2 * torch.rand(batch, 3, 1, 1, generator=generator) - 1)
@@ -46,3 +55,15 @@ def light_augment(images: Tensor, generator: torch.Generator, shift: int) -> Ten
         top, left = shift + dy, shift + dx
         moved[index] = padded[index, :, top : top + height, left : left + width]
     return (moved * gain + tint).clamp(0, 1)
+
+
+def _symmetric(images: Tensor, generator: torch.Generator, symmetries: Sequence[str]) -> Tensor:
+    seeds = torch.randint(2**31, (len(images),), generator=generator).tolist()
+    shown = []
+    for image, seed in zip(images, seeds, strict=True):
+        rng = random.Random(seed)
+        for symmetry in symmetries:
+            if rng.random() < 0.5:
+                image = transformed(image, symmetry, rng)
+        shown.append(image)
+    return torch.stack(shown)

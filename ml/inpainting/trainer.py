@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ml import distributed
 from ml.data.dataset import PictureSet
 from ml.data.transforms import light_augment
 from ml.device import autocast
@@ -60,7 +61,8 @@ class InpaintTrainer:
         if encoder is not None:
             model.rough.encoder.load_state_dict(encoder.state_dict())
         model.rough.prior.copy_(mean_picture(pictures))
-        self.model = model.to(device).to(memory_format=torch.channels_last)
+        model = model.to(device).to(memory_format=torch.channels_last)
+        self.model = distributed.synchronised(model, device)
         self.projection = self._projection()
         self.optimised = Optimised(self.model, preset.learning_rate)
 
@@ -74,15 +76,17 @@ class InpaintTrainer:
         return projection
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The step's pictures (B, 3, S, S) and masks (B, 1, S, S)."""
+        """The step's pictures (B, 3, S, S) and masks (B, 1, S, S), this process's share."""
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.name, step))
         size = self.preset.image_size
         rows = epoch_rows(len(self.pictures), self.preset.inpaint_batch, self.seed, self.name, step)
-        images = light_augment(self.pictures.floats(rows), generator, self.shift)
+        images = light_augment(
+            self.pictures.floats(rows), generator, self.shift, self.pictures.symmetries
+        )
         masks = training_masks(len(rows), size, self.preset.cells, self.preset.subsets, generator)
         return (
-            images.to(self.device, memory_format=torch.channels_last),
-            masks.to(self.device),
+            distributed.share(images).to(self.device, memory_format=torch.channels_last),
+            distributed.share(masks).to(self.device),
         )
 
     def train_step(self, step: int, steps: int | None) -> dict[str, float]:
@@ -135,6 +139,7 @@ def mean_picture(pictures: PictureSet) -> Tensor:
 
 def load_model(preset: Preset, tensors: dict[str, Tensor], device: torch.device) -> InpaintingModel:
     """The model in evaluation mode from `InpaintTrainer.result`."""
-    model = InpaintingModel(preset)
-    model.load_state_dict(tensors)
+    with torch.device("meta"):  # no weights drawn only to be replaced
+        model = InpaintingModel(preset)
+    model.load_state_dict({k: v.detach().clone() for k, v in tensors.items()}, assign=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()

@@ -1,11 +1,12 @@
-"""Choosing the setting without labels: synthetic defects on held-out normals."""
+"""Choosing without labels how evidence becomes a score: synthetic defects on held-out normals."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -13,15 +14,25 @@ from torch import Tensor
 from ml.data.letterbox import Letterbox
 from ml.data.synthetic import KINDS, visible_defect
 from ml.metrics import auroc
+from ml.scoring.decision import Decision, Fusion, Part
+from ml.scoring.evidence import PARTS, Evidence
 from ml.scoring.normalise import Norm, Statistics
-from ml.scoring.setting import Setting, candidates
+from ml.scoring.setting import AGGREGATIONS, Setting, aggregate, candidates
+
+# How much of a synthetic defect is blended in. Clear ones are found under any setting; what
+# tells settings apart is which of the faint ones they still find.
+STRENGTHS = (1.0, 0.6, 0.35)
+WEIGHTS = (0.7, 0.3, 0.5, 0.85)  # the memory's share; the first is the default
+KEPT_ROWS = 20
+
+Option = TypeVar("Option")
 
 
 @dataclass
 class Sample:
-    """One picture's maps (n, L, S, S), where its content lies, and what it is."""
+    """One picture's evidence, where its content lies, and what it is."""
 
-    maps: Tensor
+    evidence: Evidence
     box: Letterbox
     kind: str | None  # None for a normal
     normal: int  # index of the normal that it is or was made from
@@ -29,65 +40,129 @@ class Sample:
 
 @dataclass
 class Choice:
-    """The chosen setting and what the candidates reached (best first)."""
+    """The decision, and per question the candidates with what they reached, best first."""
 
-    setting: Setting
-    table: list[dict[str, object]]
+    decision: Decision
+    tables: dict[str, list[dict[str, object]]]
 
 
 def damage(images: Sequence[Tensor], seed: int) -> list[tuple[Tensor, str]]:
-    """One synthetic defect on each image (3, S, S), the kinds in turn."""
+    """One synthetic defect on each image (3, S, S), kinds and strengths in turn."""
     rng = random.Random(seed)
     damaged = []
     for index, image in enumerate(images):
         kind = KINDS[index % len(KINDS)]
-        damaged.append((visible_defect(image, kind, rng)[0], kind))
+        strength = STRENGTHS[(index // len(KINDS)) % len(STRENGTHS)]
+        full = visible_defect(image, kind, rng)[0]
+        damaged.append((image + strength * (full - image), kind))
     return damaged
 
 
-def choose(samples: list[Sample], statistics: Statistics, held_in: bool) -> Choice:
-    """The candidate that separates best; the default unless another is clearly better.
+def choose(samples: list[Sample], more_normals: dict[str, list[Tensor]], kind: str) -> Choice:
+    """Each part's setting, then how the parts are fused.
 
-    A picture that is part of the statistics (`held_in`) is judged by statistics without it,
-    and so is the defect made from it.
+    Normals among the samples are part of the statistics, so each of them, and the defect made
+    from it, is judged by statistics without it. `more_normals`: further maps by part that only
+    serve the statistics.
     """
-    normals = {s.normal: s.maps for s in samples if s.kind is None}
-    norms = {
-        i: (statistics.without(m) if held_in else statistics).norm() for i, m in normals.items()
-    }
     labels = np.array([s.kind is not None for s in samples])
-    settings = candidates(samples[0].maps.shape[1])
-    scores = np.array([_scores(s, norms[s.normal], settings) for s in samples])
-    table = [(auroc(scores[:, column], labels), setting) for column, setting in enumerate(settings)]
-    return _decide(table, int(labels.sum()), int((~labels).sum()))
+    found = {
+        name: choose_part(name, samples, more_normals.get(name, []), labels)
+        for name in PARTS
+        if name in samples[0].evidence.maps
+    }
+    tables = {name: choice.table for name, choice in found.items()}
+    fusion = None
+    if len(found) == len(PARTS):
+        fusion, tables["fusion"] = _fusion([found[name].maps for name in PARTS], labels)
+    parts = {name: choice.part for name, choice in found.items()}
+    return Choice(Decision(kind, parts, fusion), tables)
 
 
-def _scores(sample: Sample, norm: Norm, settings: list[Setting]) -> list[float]:
+@dataclass
+class PartChoice:
+    """A part's setting; the samples' maps in its unit and scores (N,); the table of candidates."""
+
+    part: Part
+    maps: list[Tensor]
+    scores: np.ndarray[Any, Any]
+    table: list[dict[str, object]]
+
+
+def choose_part(
+    name: str, samples: list[Sample], more: list[Tensor], labels: np.ndarray[Any, Any]
+) -> PartChoice:
+    """The setting of one part, by the samples; `more` normals only serve the statistics."""
+    own = {s.normal: s.evidence.maps[name] for s in samples if s.kind is None}
+    statistics = Statistics.of([*own.values(), *more])
+    norms = {i: statistics.without(maps).norm() for i, maps in own.items()}
+    options = candidates(samples[0].evidence.maps[name].shape[1])
+    rows = [_scores(s.evidence.maps[name], s.box, norms[s.normal], options) for s in samples]
+    scores = np.array(rows)
+    setting, table = best(options, scores, labels, Setting.as_json)
+    maps = [s.box.crop(setting.map(s.evidence.maps[name], norms[s.normal])) for s in samples]
+    peaks = [float(m.max()) for m, s in zip(maps, samples, strict=True) if s.kind is None]
+    unit = max(float(np.mean(peaks)), 1e-3)
+    part = Part(setting, statistics.norm(), unit)
+    return PartChoice(part, [m / unit for m in maps], scores[:, options.index(setting)], table)
+
+
+def _scores(maps: Tensor, box: Letterbox, norm: Norm, options: list[Setting]) -> list[float]:
     """One picture's score under every setting; what settings share is computed once."""
     deviations: dict[str, Tensor] = {}
     contents: dict[tuple[object, ...], Tensor] = {}
     scores = []
-    for setting in settings:
+    for setting in options:
         kind = setting.normalisation
         if kind not in deviations:
-            deviations[kind] = setting.deviations(sample.maps, norm)
+            deviations[kind] = setting.deviations(maps, norm)
         key = (kind, setting.levels, setting.blur, setting.sizes)
         if key not in contents:
-            contents[key] = sample.box.crop(setting.combine(deviations[kind]))
+            contents[key] = box.crop(setting.combine(deviations[kind]))
         scores.append(setting.score(contents[key]))
     return scores
 
 
-def _decide(table: list[tuple[float, Setting]], defects: int, normals: int) -> Choice:
-    """The default wins ties within one standard error: a small sample must not decide alone."""
-    default_value, default = table[0]
-    best_value, best = max(table, key=lambda row: row[0])
-    error = standard_error(default_value, defects, normals)
-    chosen = best if best_value > default_value + error else default
-    ordered = sorted(table, key=lambda row: -row[0])
-    rows = [{"auroc": round(v, 4), **s.as_json()} for v, s in ordered[:20]]
-    rows.append({"auroc": round(default_value, 4), "default": True, **default.as_json()})
-    return Choice(chosen, rows)
+def _fusion(
+    maps: list[list[Tensor]], labels: np.ndarray[Any, Any]
+) -> tuple[Fusion, list[dict[str, object]]]:
+    """By the samples' maps of both parts, each in its unit."""
+    options = [Fusion(weight, how) for weight in WEIGHTS for how in fusion_aggregations()]
+    rows = []
+    for relative in zip(*maps, strict=True):
+        combined = {weight: Fusion(weight, "max").combine(*relative) for weight in WEIGHTS}
+        rows.append([aggregate(combined[o.weight], o.aggregation) for o in options])
+    return best(options, np.array(rows), labels, Fusion.as_json)
+
+
+def fusion_aggregations() -> tuple[str, ...]:
+    """How a fused map may become a score, the default first."""
+    default = "top0.2%"
+    return (default, *(how for how in AGGREGATIONS if how not in (default, "mean")))
+
+
+def best(
+    options: Sequence[Option],
+    scores: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any],
+    as_json: Callable[[Option], dict[str, Any]],
+) -> tuple[Option, list[dict[str, object]]]:
+    """The option that separates best, and the table; scores: (samples, options).
+
+    The first option is the default and stays unless another is better by a standard error: a
+    small sample must not decide alone.
+    """
+    values = [auroc(scores[:, column], labels) for column in range(len(options))]
+    defects, normals = int(labels.sum()), int((~labels).sum())
+    chosen = int(np.argmax(values))
+    if values[chosen] <= values[0] + standard_error(values[0], defects, normals):
+        chosen = 0
+    order = sorted(range(len(options)), key=lambda i: -values[i])[:KEPT_ROWS]
+    rows: list[dict[str, object]] = []
+    for index in dict.fromkeys([*order, 0, chosen]):
+        row: dict[str, object] = {"auroc": round(values[index], 4), **as_json(options[index])}
+        rows.append(row | {"default": index == 0, "chosen": index == chosen})
+    return options[chosen], rows
 
 
 def standard_error(value: float, defects: int, normals: int) -> float:

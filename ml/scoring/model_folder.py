@@ -12,7 +12,7 @@ from torch import Tensor
 from ml.checkpoints import write_json
 from ml.features import file_sha256
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -34,7 +34,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ModelError(f"The model folder {folder} has no readable manifest: {error}") from error
     if manifest.get("format") != FORMAT:
         raise ModelError(
-            f"The model in {folder} has format {manifest.get('format')}, not {FORMAT}."
+            f"The model in {folder} has format {manifest.get('format')}, not {FORMAT}: it was made "
+            "by another version of this program; train again."
         )
     for name, expected in manifest["files"].items():
         path = folder / Path(name).name

@@ -26,16 +26,16 @@ from ml.features import (
     SqueezeNetFeatures,
     installed,
 )
-from ml.inpainting.model import InpaintingModel
-from ml.inpainting.trainer import load_model
 from ml.masks import sweep
+from ml.memory.memory import Memory
+from ml.memory.view import MemoryView
+from ml.methods import METHODS, load_restorer
 from ml.presets import PRESETS
-from ml.scoring.maps import differences
+from ml.scoring.decision import Decision, norms_from
+from ml.scoring.evidence import Engine
 from ml.scoring.model_folder import ModelError, read_manifest, read_tensors
-from ml.scoring.normalise import Norm
 from ml.scoring.regions import Region, find_regions
-from ml.scoring.restore import restore
-from ml.scoring.setting import Setting
+from ml.unet import Encoder
 
 __all__ = ["ModelError", "ScoredPicture", "Scorer"]
 
@@ -44,34 +44,20 @@ __all__ = ["ModelError", "ScoredPicture", "Scorer"]
 class ScoredPicture:
     """All that the method says about one picture.
 
-    score and map share one unit, deviations from normal; map, view and restored have the
-    picture's aspect at the model's resolution: (H, W), (H, W, 3), (H, W, 3).
+    score and map share one unit; map, view and restored have the picture's aspect at the
+    model's resolution: (H, W), (H, W, 3), (H, W, 3). scores: what else the model can tell, by
+    name, of `decision, eq7, inpainting, memory, fused, published`; paper_score is Eq. 7 to the
+    letter, None for a method that restores nothing (its `restored` is the picture itself).
     """
 
     score: float
-    paper_score: float
+    paper_score: float | None
     p_value: float
     map: NDArray[np.float32]
     view: NDArray[np.uint8]
     restored: NDArray[np.uint8]
     regions: list[Region]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """The parts that turn pixels into maps; shared by calibration and scoring."""
-
-    model: InpaintingModel
-    extractor: FeatureExtractor
-    masks: Tensor
-
-    def maps(self, image: Tensor) -> tuple[Tensor, float, Tensor]:
-        """For an image (3, S, S) in 0..1: maps (n, L, S, S), Eq. 7, restoration (3, S, S)."""
-        image = image.to(self.masks.device)
-        restored = restore(self.model, image, self.masks)
-        compared = differences(self.extractor, image, restored)
-        # The median over cell sizes: what most of them agree on.
-        return compared.levels, compared.paper_score, restored.median(0).values
+    scores: dict[str, float]
 
 
 class Scorer:
@@ -81,14 +67,12 @@ class Scorer:
         self,
         manifest: dict[str, Any],
         engine: Engine,
-        norm: Norm,
-        setting: Setting,
+        decision: Decision,
         aligner: Aligner | None,
     ) -> None:
         self.manifest = manifest
         self.engine = engine
-        self.norm = norm
-        self.setting = setting
+        self.decision = decision
         self.aligner = aligner
         self.size: int = manifest["image_size"]
 
@@ -100,16 +84,12 @@ class Scorer:
         folder = Path(model_dir)
         manifest = read_manifest(folder)
         target = devices.choose(device)
-        preset = PRESETS[manifest["preset"]]
-        model = load_model(preset, read_tensors(folder, "inpainting"), target)
-        extractor = _extractor(folder, manifest, Path(weights_dir) if weights_dir else None, target)
-        mask = manifest["mask"]
-        masks = sweep(manifest["image_size"], tuple(mask["cells"]), mask["subsets"], mask["seed"])
-        norm = Norm(**{k: v.to(target) for k, v in read_tensors(folder, "normalisation").items()})
-        setting = Setting.from_json(manifest["aggregation"])
+        weights = Path(weights_dir) if weights_dir else None
+        tensors = {k: v.to(target) for k, v in read_tensors(folder, "normalisation").items()}
+        decision = Decision.from_json(manifest["decision"], norms_from(tensors))
         aligned = manifest["alignment"]["used"]
         aligner = Aligner(**read_tensors(folder, "alignment")) if aligned else None
-        return cls(manifest, Engine(model, extractor, masks.to(target)), norm, setting, aligner)
+        return cls(manifest, _engine(folder, manifest, weights, target), decision, aligner)
 
     def score(self, pictures: Sequence[Image.Image]) -> list[ScoredPicture]:
         """Score pictures (RGB) in order; each one alone, so that no batch changes a score."""
@@ -119,21 +99,26 @@ class Scorer:
         """Score one picture."""
         picture = picture.convert("RGB")
         seen = model_view(picture, self.size, self.aligner)
-        maps, paper_score, restored = self.engine.maps(seen.pixels.float() / 255)
-        found = self.setting.map(maps, self.norm)
+        large = None
+        if self.engine.memory:
+            large = seen.at(picture, self.engine.memory.view.size).float() / 255
+        evidence = self.engine.evidence(seen.pixels.float() / 255, large)
         # The score is taken in the common pose, where the statistics live; only what is shown
         # goes back to where the picture has it.
-        score = self.setting.score(seen.box.crop(found))
-        heat = np.ascontiguousarray(seen.box.crop(seen.back(found)).cpu().numpy())
+        decided = self.decision.decide(evidence, seen.box)
+        heat = np.ascontiguousarray(seen.box.crop(seen.back(decided.map)).cpu().numpy())
         square, box = letterbox(picture, self.size)
+        view = np.ascontiguousarray(square[box.rows, box.columns])
+        restored = evidence.restored
         return ScoredPicture(
-            score=score,
-            paper_score=paper_score,
-            p_value=float(p_values(np.array([score]), self.calibration_scores)[0]),
+            score=decided.score,
+            paper_score=evidence.eq7,
+            p_value=float(p_values(np.array([decided.score]), self.calibration_scores)[0]),
             map=heat,
-            view=np.ascontiguousarray(square[box.rows, box.columns]),
-            restored=_bytes(box, seen.back(restored)),
+            view=view,
+            restored=view if restored is None else _bytes(box, seen.back(restored)),
             regions=find_regions(heat, self.manifest["scale"]["low"]),
+            scores=decided.scores,
         )
 
     @property
@@ -147,13 +132,39 @@ def _bytes(box: Letterbox, image: Tensor) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
+def _engine(
+    folder: Path, manifest: dict[str, Any], weights: Path | None, device: torch.device
+) -> Engine:
+    preset = PRESETS[manifest["preset"]]
+    encoder = None
+    if (folder / "encoder.safetensors").is_file():
+        encoder = load_encoder(preset, read_tensors(folder, "encoder"), device)
+    extractor = _extractor(manifest, weights, encoder).to(device)
+    model = None
+    if METHODS[manifest["method"]].restores:
+        tensors = read_tensors(folder, "inpainting")
+        model = load_restorer(manifest["method"], preset, tensors, device)
+    memory = None
+    if manifest["memory"]:
+        view = MemoryView.from_json(manifest["memory"]["view"])
+        features = view.extractor(weights, encoder).to(device)
+        memory = Memory.of_tensors(read_tensors(folder, "memory"), view, features, device)
+    mask = manifest["mask"]
+    masks = sweep(manifest["image_size"], tuple(mask["cells"]), mask["subsets"], mask["seed"])
+    zone = None
+    if mask.get("zones"):
+        zone = read_tensors(folder, "zone")["zone"].to(device)
+        masks = masks * zone.cpu()
+    return Engine(model, extractor, masks.to(device), memory, zone)
+
+
 def _extractor(
-    folder: Path, manifest: dict[str, Any], weights_dir: Path | None, device: torch.device
+    manifest: dict[str, Any], weights_dir: Path | None, encoder: Encoder | None
 ) -> FeatureExtractor:
     backbone = manifest["scoring_backbone"]
     if backbone["stand_in"]:
-        preset = PRESETS[manifest["preset"]]
-        encoder = load_encoder(preset, read_tensors(folder, "encoder"), device)
+        if encoder is None:
+            raise ModelError("This model lacks its encoder; restore it or train again.")
         return EncoderFeatures(encoder)
     path = installed(weights_dir, SQUEEZENET_FILE)
     if path is None:
@@ -167,4 +178,4 @@ def _extractor(
             f"The installed {SQUEEZENET_FILE} is not the one that this model was calibrated "
             "with (its SHA-256 differs); install that one or train again."
         )
-    return extractor.to(device)
+    return extractor

@@ -76,12 +76,13 @@ def candidates(levels: int) -> list[Setting]:
     """What a run chooses from; the first is the default."""
     every = tuple(range(levels))
     default = default_setting(levels)
+    choices = (every, (0,), every[1:], (0, 1)) if levels > 1 else (every,)
     found = [
         Setting(chosen, normalisation, blur, sizes, how)
-        for chosen in (every, (0,), every[1:], (0, 1))
+        for chosen in choices
         for normalisation in ("position", "overall")
         for blur in (0.006, 0.012, 0.025)
-        for sizes in ("mean", "max")
+        for sizes in (("mean", "max") if levels > 1 else ("mean",))
         for how in AGGREGATIONS
     ]
     return [default, *(s for s in dict.fromkeys(found) if s != default)]

@@ -1,196 +1,206 @@
-"""Calibration stage: statistics on normals, the setting, the scores, the model folder."""
+"""Calibration stage: evidence on normals, the decision, and the calibration pictures' scores."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from ml.calibration import smallest_alpha
-from ml.checkpoints import sync, write_tensors
-from ml.data.dataset import PictureSet
 from ml.data.letterbox import Letterbox
 from ml.features import FeatureExtractor
-from ml.inpainting.model import InpaintingModel
-from ml.masks import sweep
+from ml.masks import sweep, zone_mask
+from ml.memory.memory import Memory
+from ml.memory.view import resized
 from ml.scoring.choose import Choice, Sample, choose, damage
-from ml.scoring.model_folder import write_manifest
-from ml.scoring.normalise import Norm, Statistics
-from ml.scoring.scorer import Engine
-from ml.scoring.setting import Setting
+from ml.scoring.decision import Decided, Decision
+from ml.scoring.evidence import Engine, Evidence
 from ml.train.context import Context, StageClock
 
-SYNTHETIC = 40  # defects to choose by
+SYNTHETIC = 45  # defects to choose by: every kind at every strength, three times
 REFERENCE = 48  # normals for the statistics where training pictures must serve
+REMEMBERED_NORMALS = 40  # training pictures, each left out of the memory, for its statistics
 
 
 @dataclass
 class Calibration:
-    """What the stage found out."""
+    """What the stage found out; scores: by name, of the calibration normals, ascending."""
 
-    setting: Setting
+    decision: Decision
     choice: Choice
-    norm: Norm
-    scores: list[float]
+    scores: dict[str, list[float]]
     scale: dict[str, float]
     images_per_second: float
 
 
-def build_engine(context: Context, model: InpaintingModel, extractor: FeatureExtractor) -> Engine:
-    """Model, features and the sweep of this run."""
+def build_engine(
+    context: Context,
+    model: nn.Module | None,
+    extractor: FeatureExtractor,
+    memory: Memory | None = None,
+) -> Engine:
+    """Model, features, memory and the sweep of this run, inside its repair zones."""
     preset = context.preset
     masks = sweep(preset.image_size, preset.cells, preset.subsets, context.job.seed)
-    return Engine(model, extractor, masks.to(context.device))
+    zone = repair_zone(context)
+    if zone is not None:
+        masks = masks * zone
+        zone = zone.to(context.device)
+    return Engine(model, extractor, masks.to(context.device), memory, zone)
+
+
+def repair_zone(context: Context) -> Tensor | None:
+    """The job's repair zones as a mask (S, S), where it has any.
+
+    They are given in fractions of the picture; all pictures of a viewpoint have one shape, so
+    the most frequent one says where the picture lies in the square.
+    """
+    zones, size = context.job.repair_zones, context.preset.image_size
+    if not zones:
+        return None
+    shapes = context.pictures.sizes
+    width, height = max(set(shapes), key=shapes.count)
+    box = Letterbox.of(width, height, size)
+    return zone_mask(zones, size, box.x, box.y, box.width, box.height)
+
+
+def reference_ids(context: Context) -> list[str]:
+    """The normals that choose: held out, or, where there are few, some of those trained on."""
+    return context.state.held_out or context.state.train[:REFERENCE]
 
 
 def picture_count(context: Context) -> int:
     """How many pictures the stage will restore; the time plan needs it."""
-    reference = len(context.state.held_out) or min(REFERENCE, len(context.state.train))
-    return reference + SYNTHETIC + len(context.state.calibration)
+    return len(reference_ids(context)) + SYNTHETIC + len(context.state.calibration)
 
 
-def calibrate(context: Context, engine: Engine) -> Calibration:
-    """Restore held-out normals, choose the setting on synthetic defects, score calibration."""
-    state, pictures = context.state, context.pictures
+def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibration:
+    """Look at held-out normals and synthetic defects, choose, then score the calibration set.
+
+    remembered: the pictures behind the engine's memory, in its order. Calibration pictures take
+    part in no choice: the promise on false calls holds for what is exchangeable with them.
+    """
     clock = StageClock(context, "calibrate", "pictures")
-    total, done = picture_count(context), 0
-
-    def maps_of(image: Tensor) -> Tensor:
-        nonlocal done
-        context.control.check()
-        maps = engine.maps(image)[0]
-        done += 1
-        clock.progress(done, max(done, total))
-        return maps
-
-    reference = pictures.subset(state.held_out or state.train[:REFERENCE])
-    images = list(reference.floats())
-    boxes = _boxes(reference, context.preset.image_size)
-    normal_maps = [maps_of(image) for image in images]
-    statistics = Statistics.of(normal_maps)
-    samples = [
-        Sample(m, box, None, i) for i, (m, box) in enumerate(zip(normal_maps, boxes, strict=True))
-    ]
-    for index, (image, kind) in enumerate(damage(_repeat(images, SYNTHETIC), context.job.seed)):
-        source = index % len(images)
-        samples.append(Sample(maps_of(image), boxes[source], kind, source))
-    choice = choose(samples, statistics, held_in=True)
-    norm = statistics.norm()
-
-    calibration = pictures.subset(state.calibration)
+    look = Looker(context, engine, clock)
+    samples, more = _samples(context, look), _remembered_normals(look, engine, remembered)
+    choice = choose(samples, more, context.method.decision)
     started = time.monotonic()
-    scores, peaks = _scores(calibration, context.preset.image_size, maps_of, choice.setting, norm)
-    speed = len(calibration) / (time.monotonic() - started)
-    defect_peaks = [
-        float(s.box.crop(choice.setting.map(s.maps, norm)).max()) for s in samples if s.kind
-    ]
+    decided = [look.decided(choice.decision, id_) for id_ in context.state.calibration]
+    speed = len(decided) / (time.monotonic() - started)
     clock.keep()
     return Calibration(
-        choice.setting, choice, norm, sorted(scores), _scale(peaks, defect_peaks), speed
+        decision=choice.decision,
+        choice=choice,
+        scores={name: sorted(d[1].scores[name] for d in decided) for name in decided[0][1].scores},
+        scale=_scale(choice.decision, decided, samples),
+        images_per_second=speed,
     )
 
 
-def _boxes(pictures: PictureSet, size: int) -> list[Letterbox]:
-    return [Letterbox.of(w, h, size) for w, h in pictures.sizes]
+class Looker:
+    """Gives the evidence on pictures of the run, by id, and counts them."""
+
+    def __init__(self, context: Context, engine: Engine, clock: StageClock) -> None:
+        self.context, self.engine, self.clock = context, engine, clock
+        self.total, self.done = picture_count(context), 0
+        self.view = engine.memory.view if engine.memory else None
+        self.load = context.large_loader(self.view.size) if self.view else None
+
+    def box(self, id_: str) -> Letterbox:
+        """Where the picture lies in the square."""
+        width, height = self.context.pictures.subset([id_]).sizes[0]
+        return Letterbox.of(width, height, self.context.preset.image_size)
+
+    def image(self, id_: str) -> Tensor:
+        """The picture as the restorer sees it, (3, S, S) in 0..1."""
+        return self.context.pictures.subset([id_]).floats()[0]
+
+    def large(self, id_: str) -> Tensor | None:
+        """The picture as the memory sees it, (3, V, V) in 0..1."""
+        return self.load(id_).float() / 255 if self.load else None
+
+    def evidence(self, image: Tensor, large: Tensor | None) -> Evidence:
+        """Look, and count."""
+        self.context.control.check()
+        found = self.engine.evidence(image, large)
+        self.done += 1
+        self.clock.progress(self.done, max(self.done, self.total))
+        return found
+
+    def decided(self, decision: Decision, id_: str) -> tuple[float, Decided]:
+        """The map's highest value inside the picture, and all that is decided about it."""
+        box = self.box(id_)
+        found = decision.decide(self.evidence(self.image(id_), self.large(id_)), box)
+        return float(box.crop(found.map).max()), found
+
+    def damaged(self, ids: list[str], seed: int) -> list[tuple[Tensor, Tensor | None, str]]:
+        """Synthetic defects on these pictures, at both sizes, and their kinds.
+
+        They are made at the larger size; the smaller picture gets what they changed.
+        """
+        small = [self.image(i) for i in ids]
+        if not self.load:
+            return [(image, None, kind) for image, kind in damage(small, seed)]
+        large = [self.large(i) for i in ids]
+        sources = [one for one in large if one is not None]
+        found: list[tuple[Tensor, Tensor | None, str]] = []
+        for image, source, (changed, kind) in zip(
+            small, sources, damage(sources, seed), strict=True
+        ):
+            change = _smaller(changed, image.shape[-1]) - _smaller(source, image.shape[-1])
+            found.append(((image + change).clamp(0, 1), changed, kind))
+        return found
 
 
-def _repeat(images: list[Tensor], count: int) -> list[Tensor]:
-    return [images[i % len(images)] for i in range(count)]
+def _smaller(image: Tensor, size: int) -> Tensor:
+    return image if image.shape[-1] == size else resized(image.unsqueeze(0), size)[0]
 
 
-def _scores(
-    pictures: PictureSet, size: int, maps_of: Any, setting: Setting, norm: Norm
-) -> tuple[list[float], list[float]]:
-    scores, peaks = [], []
-    for index, box in enumerate(_boxes(pictures, size)):
-        heat = box.crop(setting.map(maps_of(pictures.floats(slice(index, index + 1))[0]), norm))
-        scores.append(setting.score(heat))
-        peaks.append(float(heat.max()))
-    return scores, peaks
+def _samples(context: Context, look: Looker) -> list[Sample]:
+    ids = reference_ids(context)
+    samples = [
+        Sample(look.evidence(look.image(id_), look.large(id_)), look.box(id_), None, index)
+        for index, id_ in enumerate(ids)
+    ]
+    chosen = [index % len(ids) for index in range(SYNTHETIC)]
+    damaged = look.damaged([ids[index] for index in chosen], context.job.seed)
+    for index, (image, large, kind) in zip(chosen, damaged, strict=True):
+        samples.append(Sample(look.evidence(image, large), look.box(ids[index]), kind, index))
+    return samples
 
 
-def _scale(normal_peaks: list[float], defect_peaks: list[float]) -> dict[str, float]:
+@torch.inference_mode()
+def _remembered_normals(
+    look: Looker, engine: Engine, remembered: list[str]
+) -> dict[str, list[Tensor]]:
+    """The memory's maps of some remembered normals, each without its own patches.
+
+    Held-out normals are few; how far is usual at each position wants more of them.
+    """
+    if engine.memory is None:
+        return {}
+    maps = []
+    for place in range(0, len(remembered), max(1, len(remembered) // REMEMBERED_NORMALS)):
+        large = look.large(remembered[place])
+        if large is not None:
+            maps.append(engine.distances(large, leave_out=place))
+    return {"memory": maps}
+
+
+def _scale(
+    decision: Decision, decided: list[tuple[float, Decided]], samples: list[Sample]
+) -> dict[str, float]:
     """Colours begin where hardly a normal reaches and end where clear defects lie.
 
     low: 95th percentile of the normals' highest map values; high: the synthetic defects' 75th
     percentile, at least so far above low that a defect near the line is not yet white.
     """
+    normal_peaks = [peak for peak, _ in decided]
+    defect_peaks = [
+        float(s.box.crop(decision.decide(s.evidence, s.box).map).max()) for s in samples if s.kind
+    ]
     low = float(np.quantile(normal_peaks, 0.95))
     spread = max(low - float(np.median(normal_peaks)), 1e-6)
-    high = max(float(np.quantile(defect_peaks, 0.75)), low + 3 * spread)
-    return {"low": low, "high": high}
-
-
-def write_model(
-    context: Context,
-    engine: Engine,
-    encoder: dict[str, Tensor],
-    found: Calibration,
-    target_features: FeatureExtractor,
-) -> Path:
-    """Write `model/` aside and rename it, so that it is whole or absent."""
-    final, temporary = context.out / "model", context.out / ".model.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    write_tensors(temporary / "inpainting.safetensors", engine.model.state_dict())
-    write_tensors(temporary / "encoder.safetensors", encoder)
-    norm = {"mean": found.norm.mean, "deviation": found.norm.deviation}
-    write_tensors(temporary / "normalisation.safetensors", norm)
-    if context.state.aligned:
-        shutil.copyfile(context.out / "alignment.safetensors", temporary / "alignment.safetensors")
-    write_manifest(temporary, _manifest(context, engine, found, target_features))
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    sync(context.out)
-    return final
-
-
-def _manifest(
-    context: Context, engine: Engine, found: Calibration, target_features: FeatureExtractor
-) -> dict[str, Any]:
-    state, preset = context.state, context.preset
-    stages = ["colour", *engine.extractor.stage_names]
-    return {
-        "method": "paper",
-        "preset": preset.name,
-        "image_size": preset.image_size,
-        "seed": state.seed,
-        "alignment": {"used": state.aligned, "ratio": state.alignment},
-        "mask": {"cells": list(preset.cells), "subsets": preset.subsets, "seed": state.seed},
-        "scoring_backbone": engine.extractor.describe(),
-        "consistency_backbone": target_features.describe(),
-        "map_levels": stages,
-        "aggregation": found.setting.as_json(),
-        "aggregation_candidates": found.choice.table,
-        "normalisation": {
-            "kind": found.setting.normalisation,
-            "normals": "held_out" if state.held_out else "train",
-            "n": len(state.held_out) or min(REFERENCE, len(state.train)),
-        },
-        "steps": state.plan,
-        "step_seconds": state.step_seconds,
-        "budget_minutes": context.job.budget_minutes,
-        "images": {
-            "train": len(state.train),
-            "held_out": len(state.held_out),
-            "calibration": len(state.calibration),
-            "excluded": len(state.excluded),
-        },
-        "calibration": {
-            "n": len(found.scores),
-            "scores": found.scores,
-            "alpha_min": smallest_alpha(len(found.scores)),
-        },
-        "scale": found.scale,
-        "images_per_second": round(found.images_per_second, 3),
-        "metrics": {},
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow")
-        },
-    }
+    return {"low": low, "high": max(float(np.quantile(defect_peaks, 0.75)), low + 3 * spread)}

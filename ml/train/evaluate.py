@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ml.checkpoints import write_json
-from ml.data.letterbox import Letterbox
 from ml.metrics import auroc, recall_at_tnr
-from ml.scoring.choose import damage
 from ml.scoring.model_folder import MANIFEST
 from ml.scoring.scorer import Scorer
+from ml.train.calibrate import Looker
 from ml.train.context import Context, StageClock
 
 PICTURES = 20
@@ -28,29 +27,32 @@ def evaluate(context: Context, folder: Path) -> dict[str, float]:
     """
     clock = StageClock(context, "evaluate", "pictures")
     scorer = Scorer.load(folder, weights_dir=context.job.weights_dir, device=str(context.device))
-    pictures = context.pictures.subset(context.state.calibration[:PICTURES])
-    images = list(pictures.floats())
-    boxes = [Letterbox.of(w, h, context.preset.image_size) for w, h in pictures.sizes]
-    damaged = [image for image, _ in damage(images, context.job.seed + 1)]
+    look = Looker(context, scorer.engine, clock)
+    ids = context.state.calibration[:PICTURES]
+    look.total = 2 * len(ids)
+    damaged = look.damaged(ids, context.job.seed + 1)
+    pictures = [(look.image(id_), look.large(id_)) for id_ in ids]
+    pictures += [(image, large) for image, large, _ in damaged]
     scores, errors = [], []
     started = time.monotonic()
-    for index, image in enumerate([*images, *damaged]):
-        context.control.check()
-        maps, _, restored = scorer.engine.maps(image)
-        box = boxes[index % len(images)]
-        scores.append(scorer.setting.score(box.crop(scorer.setting.map(maps, scorer.norm))))
-        errors.append(float(box.crop(restored.cpu() - image).abs().mean()))
-        clock.progress(index + 1, 2 * len(images))
+    for index, (image, large) in enumerate(pictures):
+        box = look.box(ids[index % len(ids)])
+        evidence = look.evidence(image, large)
+        scores.append(scorer.decision.decide(evidence, box).score)
+        if evidence.restored is not None:
+            errors.append(float(box.crop(evidence.restored.cpu() - image).abs().mean()))
     seconds = time.monotonic() - started
-    _check_same(scores[: len(images)], list(scorer.calibration_scores))
-    labels = np.arange(len(scores)) >= len(images)
+    _check_same(scores[: len(ids)], list(scorer.calibration_scores))
+    labels = np.arange(len(scores)) >= len(ids)
     clock.keep()
-    return {
+    metrics = {
         "synthetic_auroc": round(auroc(scores, labels), 4),
         "synthetic_recall_at_tnr60": round(recall_at_tnr(scores, labels).recall, 4),
-        "restoration_error": round(float(np.mean(errors[: len(images)])), 5),
         "images_per_second": round(len(scores) / seconds, 3),
     }
+    if errors:
+        metrics["restoration_error"] = round(float(np.mean(errors[: len(ids)])), 5)
+    return metrics
 
 
 def _check_same(scores: list[float], calibration: list[float]) -> None:

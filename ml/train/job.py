@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ml.data.dataset import Source
+from ml.data.symmetries import SYMMETRIES
 from ml.methods import DEFAULT, METHODS
 from ml.presets import PRESETS
 
 VETTING = ("pause", "exclude", "keep")
-SYMMETRIES = ("free_rotation", "quarter_turns", "mirror_left_right", "mirror_top_bottom", "shift")
 TILES = ("auto", "never", "always")
 
 

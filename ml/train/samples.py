@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from ml.data.dataset import PictureSet
-from ml.inpainting.trainer import InpaintTrainer
 from ml.masks import partition
+from ml.methods import RestorationTrainer
 
 COLUMNS = ["original", "masked", "rough", "restored"]
 ROWS = 4
@@ -18,7 +18,7 @@ GAP = 4
 
 
 @torch.inference_mode()
-def write_strip(trainer: InpaintTrainer, pictures: PictureSet, path: Path) -> int:
+def write_strip(trainer: RestorationTrainer, pictures: PictureSet, path: Path) -> int:
     """Write a WebP strip of up to four pictures; returns the number of rows.
 
     The whole picture is masked in turn, as in an inspection; "rough" and "restored" are

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ml.checkpoints import write_json
+from ml.methods import DEFAULT
 from ml.train.job import Job, Refused
 
 
@@ -16,6 +17,7 @@ class RunState:
 
     preset: str
     seed: int
+    method: str = DEFAULT
     train: list[str] = field(default_factory=list)
     held_out: list[str] = field(default_factory=list)
     calibration: list[str] = field(default_factory=list)
@@ -31,13 +33,13 @@ class RunState:
     def open(cls, path: Path, job: Job) -> RunState:
         """The stored state of this output folder, or a new one."""
         if not path.exists():
-            return cls(job.preset, job.seed)
+            return cls(job.preset, job.seed, job.method)
         state = cls(**json.loads(path.read_text()))
-        if (state.preset, state.seed) != (job.preset, job.seed):
+        if (state.preset, state.seed, state.method) != (job.preset, job.seed, job.method):
             raise Refused(
                 "job_changed",
-                f"{path.parent} holds a run with preset {state.preset} and seed {state.seed}; "
-                "use these, or another output folder.",
+                f"{path.parent} holds a run of method {state.method} with preset {state.preset} "
+                f"and seed {state.seed}; use these, or another output folder.",
             )
         return state
 

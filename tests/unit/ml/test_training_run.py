@@ -67,7 +67,7 @@ def test_a_whole_run_keeps_the_protocol(tmp_path: Path, parts: Parts, capsys: Ca
     assert status == 0
     check_events(events)
     assert events[0]["event"] == "plan"
-    assert events[0]["stages"] == ["pretrain", "vet", "inpaint", "calibrate", "evaluate"]
+    assert events[0]["stages"] == ["pretrain", "vet", "inpaint", "memory", "calibrate", "evaluate"]
     assert events[0]["backbone"] == "ssl_encoder"
     assert events[-1]["event"] == "done"
     finished = [e["stage"] for e in names(events, "stage") if e["state"] == "finished"]

@@ -1,0 +1,157 @@
+"""Memory stage: choose how to look, then remember the training normals."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ml.checkpoints import write_json, write_tensors
+from ml.data.letterbox import Letterbox
+from ml.data.symmetries import Squares
+from ml.memory.memory import KEEP, Memory, remember
+from ml.memory.view import MemoryView, resized, views
+from ml.scoring.choose import Sample, best, choose_part, damage
+from ml.scoring.evidence import Evidence
+from ml.scoring.maps import upsample
+from ml.train.context import Context, StageClock
+from ml.unet import Encoder
+
+FILE = "memory.safetensors"
+NOTE = "memory.json"
+REMEMBERED = 400  # normals at most: more add hardly a patch to the coreset
+TRIAL_NORMALS, TRIAL_DEFECTS = 24, 45  # to choose a view by
+TRIAL_REMEMBERED, TRIAL_KEEP = 48, 2_000
+TRIAL_SHARE = 0.10  # of the budget at most
+
+Clock = Callable[[], None]
+
+
+def build(context: Context, encoder: Encoder | None) -> None:
+    """Write `memory.safetensors` and `memory.json` (the view, how it was chosen)."""
+    clock = StageClock(context, "memory", "pictures")
+    options = views(encoder is not None, context.preset.image_size)
+    count = _Count(context, clock, len(options))
+    view, table = choose_view(context, options, encoder, count.tick)
+    extractor = view.extractor(context.job.weights_dir, encoder).to(context.device)
+    ids = _spread(context.state.train, REMEMBERED, context.job.seed)
+    images = Squares(context.large_loader(view.size), ids, context.job.symmetries)
+    memory = remember(
+        view, extractor, images.on(context.device), context.job.seed, KEEP, count.tick
+    )
+    write_tensors(context.out / FILE, memory.tensors())
+    note = {
+        "view": view.as_json(),
+        "patches": len(memory.bank.patches),
+        "pictures": ids,
+        "candidates": table,
+    }
+    write_json(context.out / NOTE, note)
+    clock.keep()
+    context.log(
+        "info",
+        f"The memory looks at {view.size} px, layers {', '.join(extractor.stage_names)}, and "
+        f"keeps {len(memory.bank.patches)} patches of {len(ids)} pictures.",
+    )
+
+
+def load(context: Context, encoder: Encoder | None) -> tuple[Memory, dict[str, Any]]:
+    """The memory of this run and its note."""
+    note = json.loads((context.out / NOTE).read_text())
+    view = MemoryView.from_json(note["view"])
+    extractor = view.extractor(context.job.weights_dir, encoder).to(context.device)
+    tensors = load_file(context.out / FILE)
+    return Memory.of_tensors(tensors, view, extractor, context.device), note
+
+
+def choose_view(
+    context: Context, options: Sequence[MemoryView], encoder: Encoder | None, tick: Clock
+) -> tuple[MemoryView, list[dict[str, object]]]:
+    """The view that tells synthetic defects from normals best; the first where none is clearly
+    better. Without a fixed number of steps it stops trying when its share of the budget is
+    spent; what was tried is in the table."""
+    state = context.state
+    normals = _spread(state.held_out or state.train, TRIAL_NORMALS, context.job.seed)
+    rest = [i for i in state.train if i not in normals]
+    remembered = _spread(rest or state.train, TRIAL_REMEMBERED, context.job.seed)
+    largest = max(view.size for view in options)
+    loader = context.large_loader(largest)
+    trial = _Trial(context, [loader(i) for i in normals], [loader(i) for i in remembered])
+    started, allowed = time.monotonic(), TRIAL_SHARE * context.budget_seconds
+    tried: list[MemoryView] = []
+    columns: list[np.ndarray[Any, Any]] = []
+    for view in options:
+        if tried and context.job.steps is None and time.monotonic() - started > allowed:
+            break
+        columns.append(trial.scores(view, encoder, tick))
+        tried.append(view)
+    chosen, table = best(tried, np.stack(columns, axis=1), trial.labels, MemoryView.as_json)
+    return chosen, table
+
+
+class _Trial:
+    """The same normals and synthetic defects for every view; pictures are bytes (3, V, V)."""
+
+    def __init__(self, context: Context, normals: list[Tensor], remembered: list[Tensor]) -> None:
+        self.context = context
+        self.remembered = remembered
+        floats = [picture.float() / 255 for picture in normals]
+        repeated = [floats[i % len(floats)] for i in range(TRIAL_DEFECTS)]
+        damaged = [image for image, _ in damage(repeated, context.job.seed)]
+        self.pictures = normals + [(image * 255).round().to(torch.uint8) for image in damaged]
+        self.normals = len(normals)
+        self.labels = np.arange(len(self.pictures)) >= self.normals
+
+    def scores(
+        self, view: MemoryView, encoder: Encoder | None, tick: Clock
+    ) -> np.ndarray[Any, Any]:
+        """Every picture's score, with the setting that suits this view."""
+        context = self.context
+        extractor = view.extractor(context.job.weights_dir, encoder).to(context.device)
+        images = [self._at(picture, view.size) for picture in self.remembered]
+        memory = remember(view, extractor, images, context.job.seed, TRIAL_KEEP, tick)
+        samples = []
+        size = context.preset.image_size
+        whole = Letterbox(0, 0, size, size)
+        for index, picture in enumerate(self.pictures):
+            distances = memory.distances(self._at(picture, view.size))
+            maps = upsample(distances[None, None], size)
+            kind = "defect" if self.labels[index] else None
+            source = index if kind is None else (index - self.normals) % self.normals
+            samples.append(Sample(Evidence({"memory": maps}), whole, kind, source))
+            tick()
+        return choose_part("memory", samples, [], self.labels).scores
+
+    def _at(self, picture: Tensor, size: int) -> Tensor:
+        image = (picture.float() / 255).to(self.context.device)
+        return image if image.shape[-1] == size else resized(image.unsqueeze(0), size)[0]
+
+
+class _Count:
+    """Counts pictures for the progress bar, and looks for a stop on each."""
+
+    def __init__(self, context: Context, clock: StageClock, options: int) -> None:
+        self.context, self.clock, self.done = context, clock, 0
+        per_view = TRIAL_NORMALS + TRIAL_DEFECTS + min(TRIAL_REMEMBERED, len(context.state.train))
+        copies = len(context.job.symmetries) + 1
+        self.total = options * per_view + copies * min(REMEMBERED, len(context.state.train))
+
+    def tick(self) -> None:
+        self.context.control.check()
+        self.done += 1
+        self.clock.progress(self.done, max(self.done, self.total))
+
+
+def _spread(ids: Sequence[str], most: int, seed: int) -> list[str]:
+    """At most `most` ids, drawn by the seed, in their order."""
+    if len(ids) <= most:
+        return list(ids)
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(ids), generator=generator)[:most].sort().values
+    return [ids[int(row)] for row in rows]
