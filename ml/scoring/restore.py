@@ -11,8 +11,9 @@ def restore(model: nn.Module, image: Tensor, masks: Tensor) -> Tensor:
     """Full restorations (n, 3, S, S) of one image (3, S, S) in 0..1, one per cell size.
 
     masks: (n, K, 1, S, S) from `ml.masks.sweep`; what none of them hides stays as it is. All
-    masks of one picture go through the model as one batch, and never together with another picture: a batch of another shape may be
-    computed in another order, and the same bytes must give the same score.
+    masks of one picture go through the model as one batch, and never together with another
+    picture: a batch of another shape may be computed in another order, and the same bytes must
+    give the same score.
     """
     sizes, subsets = masks.shape[:2]
     flat = masks.flatten(0, 1)
