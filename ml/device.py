@@ -9,12 +9,14 @@ from pathlib import Path
 
 import torch
 
+from ml import distributed
+
 
 def choose(device: str) -> torch.device:
-    """`auto` takes a CUDA device where there is one."""
+    """`auto` takes a CUDA device where there is one; of several processes each its own."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return distributed.local_device(torch.device(device))
 
 
 def limit(threads: int | None, nice: int) -> None:
