@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ml import distributed
+
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """−E[log D(real)] − E[log(1 − D(fake))] (Goodfellow et al. 2014), D the logits' sigmoid."""
@@ -23,7 +25,8 @@ def relativistic_loss(higher: Tensor, lower: Tensor) -> Tensor:
 
     (E[(C(a) − E[C(b)] − 1)²] + E[(C(b) − E[C(a)] + 1)²]) / 2: `higher` a should lie one above
     the mean of `lower` b, and b one below the mean of a. The discriminator asks it of
-    (real, fake), the generator of (fake, real).
+    (real, fake), the generator of (fake, real). The means are over the batches of all processes.
     """
-    first = (higher - lower.mean() - 1).square().mean()
-    return (first + (lower - higher.mean() + 1).square().mean()) / 2
+    high, low = distributed.mean(higher.mean()), distributed.mean(lower.mean())
+    first = (higher - low - 1).square().mean()
+    return (first + (lower - high + 1).square().mean()) / 2

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ml.unet import channels_at
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,16 @@ def initialise(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def loaded(
+    build: Callable[[], Network], tensors: dict[str, Tensor], device: torch.device
+) -> Network:
+    """What `build` makes, with these weights and in evaluation mode."""
+    with torch.device("meta"):  # no weights drawn only to be replaced
+        network = build()
+    network.load_state_dict({k: v.detach().clone() for k, v in tensors.items()}, assign=True)
+    return network.to(device).to(memory_format=torch.channels_last).eval()
+
+
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
     """Inside, nothing that the networks see changes them.
@@ -72,7 +87,7 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
     while it still normalises by the batch.
     """
     parameters = [p for n in networks for p in n.parameters() if p.requires_grad]
-    norms = [m for n in networks for m in n.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for n in networks for m in n.modules() if isinstance(m, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for parameter in parameters:
         parameter.requires_grad_(False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ml import distributed
 from ml.data.dataset import PictureSet
 from ml.data.transforms import light_augment
 from ml.masks import training_masks
@@ -37,10 +38,12 @@ class AdversarialTrainer:
         """Bring the networks to the device and give each its optimiser."""
         for network in networks.values():
             network.to(self.device).to(memory_format=torch.channels_last)
+            distributed.synchronised(network, self.device)  # changes what lies inside it
         self.optimised = OptimisedNetworks(networks, self.preset.learning_rate)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The step's pictures (B, 3, S, S) in 0..1 and masks (B, 1, S, S), 1 where hidden."""
+        """The step's pictures (B, 3, S, S) in 0..1 and masks (B, 1, S, S), 1 where hidden; of
+        several processes each gets its share."""
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.name, step))
         rows = epoch_rows(len(self.pictures), self.preset.inpaint_batch, self.seed, self.name, step)
         images = light_augment(
@@ -49,7 +52,10 @@ class AdversarialTrainer:
         masks = training_masks(
             len(rows), self.preset.image_size, self.preset.cells, self.preset.subsets, generator
         )
-        return images.to(self.device, memory_format=torch.channels_last), masks.to(self.device)
+        return (
+            distributed.share(images).to(self.device, memory_format=torch.channels_last),
+            distributed.share(masks).to(self.device),
+        )
 
     def begin(self, step: int) -> tuple[Tensor, Tensor]:
         """Seed the step, set all networks to training, and draw its batch."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ml.inpainting.model import InpaintingModel
 from ml.presets import Preset
-from ml.rivals.networks import PatchDiscriminator
+from ml.rivals.networks import PatchDiscriminator, loaded
 
 
 class CsaModel(InpaintingModel):
@@ -28,6 +28,4 @@ def feature_discriminator(preset: Preset, channels: int) -> PatchDiscriminator:
 
 def load_model(preset: Preset, tensors: dict[str, Tensor], device: torch.device) -> CsaModel:
     """The model in evaluation mode from `CsaTrainer.result`."""
-    model = CsaModel(preset)
-    model.load_state_dict(tensors)
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return loaded(lambda: CsaModel(preset), tensors, device)

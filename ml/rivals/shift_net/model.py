@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ml.presets import Preset
-from ml.rivals.networks import PatchDiscriminator, initialise, signed, unsigned
+from ml.rivals.networks import PatchDiscriminator, initialise, loaded, signed, unsigned
 from ml.unet import Encoder, Up
 
 
@@ -112,6 +112,4 @@ def discriminator(preset: Preset) -> PatchDiscriminator:
 
 def load_model(preset: Preset, tensors: dict[str, Tensor], device: torch.device) -> ShiftNet:
     """The model in evaluation mode from `ShiftNetTrainer.result`."""
-    model = ShiftNet(preset)
-    model.load_state_dict(tensors)
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return loaded(lambda: ShiftNet(preset), tensors, device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.presets import Preset
-from ml.rivals.networks import Restored, initialise, signed, unsigned
+from ml.rivals.networks import Restored, initialise, loaded, signed, unsigned
 from ml.rivals.skip_ganomaly.loss import score_map
 from ml.unet import Decoder, Down, Encoder, channels_at
 
@@ -76,6 +76,4 @@ class SkipGanomaly(nn.Module):
 
 def load_model(preset: Preset, tensors: dict[str, Tensor], device: torch.device) -> SkipGanomaly:
     """The model in evaluation mode from `SkipGanomalyTrainer.result`."""
-    model = SkipGanomaly(preset)
-    model.load_state_dict(tensors)
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return loaded(lambda: SkipGanomaly(preset), tensors, device)
