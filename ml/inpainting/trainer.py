@@ -80,7 +80,9 @@ class InpaintTrainer:
         generator = torch.Generator().manual_seed(step_seed(self.seed, self.name, step))
         size = self.preset.image_size
         rows = epoch_rows(len(self.pictures), self.preset.inpaint_batch, self.seed, self.name, step)
-        images = light_augment(self.pictures.floats(rows), generator, self.shift)
+        images = light_augment(
+            self.pictures.floats(rows), generator, self.shift, self.pictures.symmetries
+        )
         masks = training_masks(len(rows), size, self.preset.cells, self.preset.subsets, generator)
         return (
             distributed.share(images).to(self.device, memory_format=torch.channels_last),

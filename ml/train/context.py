@@ -9,19 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ml import distributed
 from ml.checkpoints import CheckpointFolder
-from ml.data.dataset import PictureSet
+from ml.data.alignment import Aligner
+from ml.data.dataset import MAX_PIXELS, PictureSet
+from ml.data.model_view import model_view
+from ml.data.pictures import open_picture
 from ml.events import Emitter
+from ml.methods import METHODS, Method
 from ml.presets import PRESETS, Preset
 from ml.train.control import Control
 from ml.train.job import Job, Refused
 from ml.train.state import RunState
 
 # Share of the whole run that a stage is expected to take, for the overall bar.
-SHARES = {"load": 0.02, "pretrain": 0.14, "vet": 0.04, "inpaint": 0.6, "calibrate": 0.16,
-          "evaluate": 0.04}  # fmt: skip
+SHARES = {"load": 0.02, "pretrain": 0.14, "vet": 0.04, "inpaint": 0.5, "memory": 0.1,
+          "calibrate": 0.16, "evaluate": 0.04}  # fmt: skip
 
 
 @dataclass
@@ -37,6 +42,7 @@ class Context:
     checkpoints: CheckpointFolder
     threads: int
     pictures: PictureSet = field(init=False)
+    aligner: Aligner | None = None
 
     @property
     def out(self) -> Path:
@@ -52,6 +58,22 @@ class Context:
     def budget_seconds(self) -> float:
         """The budget in seconds."""
         return self.job.budget_minutes * 60
+
+    @property
+    def method(self) -> Method:
+        """The method that this run trains."""
+        return METHODS[self.job.method]
+
+    def large_loader(self, size: int) -> Callable[[str], Tensor]:
+        """Opens a picture by id as the model sees it, at another size: bytes (3, size, size)."""
+        paths = {source.id: source.path for source in self.job.images}
+
+        def load(id_: str) -> Tensor:
+            self.control.check()
+            picture = open_picture(paths[id_], MAX_PIXELS)
+            return model_view(picture, self.preset.image_size, self.aligner).at(picture, size)
+
+        return load
 
     def save_state(self) -> None:
         """Write `state.json`; of several processes the lead alone."""

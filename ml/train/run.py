@@ -8,13 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ml import device as devices
+from ml import distributed
 from ml.barlow_twins.trainer import PretrainTrainer, load_encoder
 from ml.checkpoints import CheckpointFolder, write_json, write_tensors
 from ml.data.alignment import FIT_ON, Aligner, fit
 from ml.data.dataset import load_pictures
+from ml.data.symmetries import keeps_positions
 from ml.events import Emitter
 from ml.features import (
     SQUEEZENET_FILE,
@@ -25,9 +28,9 @@ from ml.features import (
     installed,
     scoring_features,
 )
-from ml.inpainting.trainer import InpaintTrainer, load_model
-from ml.train import splits, together
-from ml.train.calibrate import build_engine, calibrate, picture_count, write_model
+from ml.methods import METHODS, Method, RestorationTrainer, load_restorer, restoration_trainer
+from ml.train import memory, splits, together
+from ml.train.calibrate import build_engine, calibrate, picture_count
 from ml.train.context import Context, StageClock
 from ml.train.control import Control, WaitingForVetting
 from ml.train.evaluate import evaluate, store_metrics
@@ -35,6 +38,7 @@ from ml.train.job import Job, Refused
 from ml.train.loop import run_steps
 from ml.train.samples import COLUMNS, write_strip
 from ml.train.state import RunState
+from ml.train.write_model import write_model
 from ml.unet import Encoder
 from ml.vetting import as_json, vet
 
@@ -82,12 +86,24 @@ def _lead(job: Job, emitter: Emitter) -> Path:
     return folder
 
 
-def _context(job: Job, emitter: Emitter) -> Context:
+def pretrain(job: Job, emitter: Emitter) -> Path:
+    """Run the pre-training alone, on the whole budget; returns the encoder's safetensors file,
+    from which other runs can start (`Job.encoder`). Raises Refused or Stop."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    devices.limit(job.threads, job.nice)
+    context = _context(job, emitter, ["pretrain"])
+    context.check_disk()
+    context.control.check()
+    _load(context)
+    _run_stage(context, "pretrain")
+    emitter.emit("done", model="pretrain.safetensors", metrics={})
+    return context.out / "pretrain.safetensors"
+
+
+def _context(job: Job, emitter: Emitter, only: list[str] | None = None) -> Context:
     control = Control(job.out / "cancel", job.exit_with_parent)
     has_weights = installed(job.weights_dir, SQUEEZENET_FILE) is not None
-    # The stand-in backbone is the pre-trained encoder, so without weights it comes first.
-    first = ["vet", "pretrain"] if has_weights else ["pretrain", "vet"]
-    stages = [*first, "inpaint", "calibrate", "evaluate"]
+    stages = only or _stages(METHODS[job.method], has_weights)
     known = (job.out / "state.json").exists()
     state = RunState.open(job.out / "state.json", job)
     device = devices.choose(job.device)
@@ -103,6 +119,20 @@ def _context(job: Job, emitter: Emitter) -> Context:
     return Context(job, state, emitter, control, device, stages, checkpoints, threads)
 
 
+def _stages(method: Method, has_weights: bool) -> list[str]:
+    """What the method needs, in order.
+
+    Without weights the pre-trained encoder stands in as the backbone of every method, and the
+    vetting needs it too.
+    """
+    first = ["vet", *(["pretrain"] if method.pretrains else [])]
+    if not has_weights:
+        first = ["pretrain", "vet"]
+    restoring = ["inpaint"] if method.restores else []
+    remembering = ["memory"] if method.memory else []
+    return [*first, *restoring, *remembering, "calibrate", "evaluate"]
+
+
 def _load(context: Context) -> None:
     """Open the pictures, note what cannot be used, draw or adjust the split."""
     job, state = context.job, context.state
@@ -116,7 +146,7 @@ def _load(context: Context) -> None:
         context.log("warning", f"Picture {id_} is left out: {reason}")
     state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
     _settle_split(context)
-    aligner = _aligner(context)
+    context.aligner = aligner = _aligner(context)
     if aligner:
         clock = StageClock(context, "load", "pictures")
         context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker(), aligner)
@@ -125,6 +155,8 @@ def _load(context: Context) -> None:
 def _aligner(context: Context) -> Aligner | None:
     """The product's common pose: fitted once on training normals, then kept."""
     state, path = context.state, context.out / "alignment.safetensors"
+    if not keeps_positions(context.job.symmetries):
+        return None
     if state.alignment is None:
         normals = context.pictures.subset(state.train[:FIT_ON]).floats()
         aligner, ratio = fit(normals, context.control.check)
@@ -187,14 +219,33 @@ def _run_stage(context: Context, stage: str) -> None:
 
 
 def _pretrain(context: Context) -> None:
+    if context.job.encoder:
+        _take_encoder(context, context.job.encoder)
+        return
     pictures = context.pictures.subset(context.state.train)
     trainer = PretrainTrainer(pictures, context.preset, context.job.seed, context.device)
     # `steps` are those of the inpainting; pre-training gets its usual share of them.
-    steps = context.job.steps and max(1, round(PRETRAIN_SHARE * context.job.steps))
-    run_steps(context, trainer, PRETRAIN_SHARE * context.budget_seconds, steps)
+    share = 1.0 if context.stages == ["pretrain"] else PRETRAIN_SHARE
+    steps = context.job.steps and max(1, round(share * context.job.steps))
+    run_steps(context, trainer, share * context.budget_seconds, steps)
 
 
-def _encoder(context: Context) -> Encoder:
+def _take_encoder(context: Context, path: Path) -> None:
+    """Start from a stored pre-training. Raises Refused where it does not fit the preset."""
+    try:
+        tensors = load_file(path)
+        load_encoder(context.preset, tensors, context.device)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise Refused("bad_job", f"The encoder {path} cannot be used: {reason}") from error
+    if distributed.leads():
+        write_tensors(context.out / "pretrain.safetensors", tensors)
+
+
+def _encoder(context: Context) -> Encoder | None:
+    """The pre-trained encoder, where this run has one."""
+    if "pretrain" not in context.stages:
+        return None
     tensors = load_file(context.out / "pretrain.safetensors")
     return load_encoder(context.preset, tensors, context.device)
 
@@ -248,7 +299,9 @@ def _inpaint(context: Context) -> None:
     target, scoring = consistency_features(weights, encoder), scoring_features(weights, encoder)
     if installed(weights, VGG_FILE) is None:
         context.log("info", f"Without {VGG_FILE}, {target.name} stands in for VGG-16 in L_c.")
-    trainer = InpaintTrainer(
+    still = context.state.aligned or context.job.symmetries
+    trainer = restoration_trainer(
+        context.method,
         pictures,
         context.preset,
         context.job.seed,
@@ -256,7 +309,8 @@ def _inpaint(context: Context) -> None:
         encoder,
         target,
         scoring,
-        shift=0 if context.state.aligned else context.preset.image_size // 64,
+        shift=0 if still else context.preset.image_size // 64,
+        symmetries=context.job.symmetries,
     )
     seconds = _inpaint_seconds(context, trainer, scoring)
     samples = context.pictures.subset((context.state.held_out or context.state.calibration)[:4])
@@ -272,31 +326,42 @@ def _inpaint(context: Context) -> None:
 
 
 def _inpaint_seconds(
-    context: Context, trainer: InpaintTrainer, extractor: FeatureExtractor
+    context: Context, trainer: RestorationTrainer, extractor: FeatureExtractor
 ) -> float:
-    """What the budget leaves after the stages before and the calibration that follows."""
+    """What the budget leaves after the stages before and those that follow."""
     engine = build_engine(context, trainer.averaged_model(), extractor)
     image = context.pictures.floats(slice(0, 1))[0]
-    engine.maps(image)
+    engine.evidence(image)
     started = time.monotonic()
-    engine.maps(image)
+    engine.evidence(image)
     per_picture = time.monotonic() - started
     later = 1.15 * per_picture * (picture_count(context) + 40)
+    if context.method.memory:
+        later += 2 * memory.TRIAL_SHARE * context.budget_seconds
     spent = sum(s for name, s in context.state.seconds.items() if name != "inpaint")
     left = context.budget_seconds - spent - later
     return max(LEAST_INPAINT_SHARE * context.budget_seconds, left)
 
 
+def _memory(context: Context) -> None:
+    memory.build(context, _encoder(context))
+
+
 def _calibrate(context: Context) -> None:
-    encoder = _encoder(context)
-    weights = context.job.weights_dir
+    encoder, weights = _encoder(context), context.job.weights_dir
     extractor = scoring_features(weights, encoder).to(context.device)
-    tensors = load_file(context.out / "inpaint.safetensors")
-    engine = build_engine(context, load_model(context.preset, tensors, context.device), extractor)
-    found = calibrate(context, engine)
-    write_model(
-        context, engine, encoder.state_dict(), found, consistency_features(weights, encoder)
-    )
+    model = target = remembering = note = None
+    if context.method.restores:
+        tensors = load_file(context.out / "inpaint.safetensors")
+        model = load_restorer(context.method.name, context.preset, tensors, context.device)
+        target = consistency_features(weights, encoder)
+    if context.method.memory:
+        remembering, note = memory.load(context, encoder)
+    engine = build_engine(context, model, extractor, remembering)
+    found = calibrate(context, engine, note["pictures"] if note else [])
+    # Only what stands in for ImageNet weights is needed again at an inspection.
+    kept = encoder.state_dict() if encoder and extractor.stand_in else None
+    write_model(context, engine, kept, found, target, note)
 
 
 def _evaluate(context: Context) -> None:
@@ -309,6 +374,7 @@ STAGES: dict[str, Callable[[Context], None]] = {
     "pretrain": _pretrain,
     "vet": _vet,
     "inpaint": _inpaint,
+    "memory": _memory,
     "calibrate": _calibrate,
     "evaluate": _evaluate,
 }
