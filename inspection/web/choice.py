@@ -101,4 +101,6 @@ def _setting(row: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

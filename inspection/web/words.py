@@ -59,10 +59,14 @@ STAGES = {
     "vet": ("Vet", "Looks for pictures that do not belong among the good ones"),
     "pretrain": ("Pre-train", "Learns what the part looks like"),
     "inpaint": ("Inpaint", "Learns to restore hidden places"),
-    "memory": ("Remember", "Keeps what every place of a good part looks like"),
+    "memory": ("Memory", "Keeps what every place of a good part looks like"),
     "calibrate": ("Calibrate", "Measures good parts that it never saw, to set the limits"),
     "evaluate": ("Evaluate", "Checks speed and limits, and writes the model"),
 }
+
+# Stages that not every method has, and who has them.
+PRETRAINED = ("fused", "paper")
+REMEMBERING = ("fused", "memory")
 
 # Methods by name: what they are called, and what they do in one sentence.
 METHODS = {
@@ -139,6 +143,14 @@ FLAGS = {
     "near_duplicate": "nearly the same picture twice",
     "wrong_size": "another size than most",
 }
+
+
+def usual_stages(method: str) -> list[str]:
+    """What a run of this method does, before its process has planned it."""
+    left_out = set() if method in PRETRAINED else {"pretrain"}
+    left_out |= set() if method in REMEMBERING else {"memory"}
+    left_out |= {"inpaint"} if method == "memory" else set()
+    return [name for name in STAGES if name not in left_out]
 
 
 def stage_word(stage: str) -> str:

@@ -112,7 +112,9 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
 
 def stages(run: TrainingRun) -> list[dict[str, Any]]:
     """The steps in the order they run; before a worker has planned them, the usual ones."""
-    planned = run.stages or [{"name": name, "state": "waiting"} for name in words.STAGES]
+    planned = run.stages or [
+        {"name": name, "state": "waiting"} for name in words.usual_stages(run.method)
+    ]
     return [
         {
             "name": stage["name"],

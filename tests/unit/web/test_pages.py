@@ -18,6 +18,7 @@ from inspection.models import (
 from inspection.services.training import MIN_PICTURES
 from inspection.web import words
 from inspection.web.gauge import Gauge
+from ml.methods import METHODS
 from tests.factories.dataset import DatasetFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.model_version import ModelVersionFactory
@@ -166,6 +167,13 @@ def test_the_gauge_is_the_models_and_not_the_pictures(db: None) -> None:
     assert not low.over
     assert high.over
     assert high.score == 100
+
+
+def test_a_run_that_waits_shows_the_stages_of_its_method() -> None:
+    for name, method in METHODS.items():
+        shown = words.usual_stages(name)
+        wanted = (method.pretrains, method.restores is not None, method.memory)
+        assert tuple(stage in shown for stage in ("pretrain", "inpaint", "memory")) == wanted
 
 
 def test_durations() -> None:
