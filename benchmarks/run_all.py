@@ -44,6 +44,13 @@ def read(stem: str, lines: list[str], status: int) -> dict[str, Any]:
     return {**result, "ok": bool(result["ok"])}
 
 
+def keep(path: Path, result: dict[str, Any]) -> None:
+    """Write a result; the rows that a benchmark keeps in its file stay there."""
+    rows = json.loads(path.read_text()).get("rows") if path.exists() else None
+    kept = {**result, "rows": rows} if rows else result
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
 def table(results: list[dict[str, Any]]) -> str:
     """All results, one line each."""
     rows = [KEYS, *([_text(result[key]) for key in KEYS] for result in results)]
@@ -59,7 +66,7 @@ def main(names: list[str]) -> int:
     results = []
     for script in scripts(names):
         result = run(script)
-        (RESULTS / f"{script.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+        keep(RESULTS / f"{script.stem}.json", result)
         results.append(result)
     print(f"\n{table(results)}")
     return 0 if results and all(result["ok"] for result in results) else 1

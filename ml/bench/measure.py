@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ml.bench.dataset import BenchSet, TestPicture, comparison_size, read_mask
 from ml.data.dataset import MAX_PIXELS
-from ml.data.model_view import model_view
+from ml.data.model_view import ModelView, model_view
 from ml.data.pictures import open_picture
-from ml.features import SQUEEZENET_FILE, FeatureExtractor, SqueezeNetFeatures, installed
+from ml.features import SQUEEZENET_FILE, SqueezeNetFeatures, installed
 from ml.scoring import ScoredPicture, Scorer
-from ml.scoring.maps import upsample
-from ml.scoring.restore import restore
+from ml.scoring.maps import differences, upsample
+from ml.scoring.restore import restore, restore_whole
 
 LAYERS = (6, 7, 12)  # what "the seventh layer" of SqueezeNet may mean
 Heat = NDArray[np.float32]
@@ -35,15 +35,17 @@ class Measured:
     scores: name of a score → (N,) over the test pictures; calibration: the same scores of the
     held-out training normals; maps: name → a map of each test picture; masks: (H, W) of each,
     all false for a normal, None for a defect without one.
+    speeds: pictures a second of the whole verdict (`decision`) and, where a model holds both parts,
+    of the verdict without the other part's time (`inpainting`, `memory`).
     """
 
     manifest: dict[str, Any]
-    images_per_second: float
     parameters: int
-    scores: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    calibration: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    maps: dict[str, list[Heat]] = field(default_factory=dict)
-    masks: list[NDArray[np.bool_] | None] = field(default_factory=list)
+    speeds: dict[str, float]
+    scores: dict[str, NDArray[np.float64]]
+    calibration: dict[str, NDArray[np.float64]]
+    maps: dict[str, list[Heat]]
+    masks: list[NDArray[np.bool_] | None]
 
 
 @dataclass(frozen=True)
@@ -73,46 +75,63 @@ def measure(
     probe = Probe(scorer, weights)
     normals = _calibration_normals(model.parent, data)
     total = len(normals) + len(data.test)
-    calibration: list[dict[str, float]] = []
+    calibration = []
     for path in normals:
-        picture = open_picture(path, MAX_PIXELS)
-        calibration.append({**scores_of(scorer.score_one(picture)), **probe(picture).scores})
+        calibration.append(scorer.score_one(open_picture(path, MAX_PIXELS)).scores)
         tick(len(calibration), total)
-    found: list[tuple[dict[str, float], dict[str, Heat]]] = []
-    seconds, shown = 0.0, set()
-    masks = []
+    found: list[_Found] = []
+    kinds_shown = set()
     for one in data.test:
-        began = time.perf_counter()
-        picture = open_picture(one.path, MAX_PIXELS)
-        scored = scorer.score_one(picture)
-        seconds += time.perf_counter() - began
-        extra = probe(picture)
-        maps = {**maps_of(scored), **extra.maps}
-        found.append(({**scores_of(scored), **extra.scores}, maps))
-        masks.append(mask_of(one, picture.size))
-        if one.kind not in shown:
-            shown.add(one.kind)
-            show(Shown(one, scored.view, scored.restored, maps))
+        scored, result = _look(scorer, probe, one)
+        found.append(result)
+        if one.kind not in kinds_shown:
+            kinds_shown.add(one.kind)
+            show(Shown(one, scored.view, scored.restored, result.maps))
         tick(len(normals) + len(found), total)
     return Measured(
         scorer.manifest,
-        len(found) / seconds,
         probe.parameters,
-        _columns([scores for scores, _ in found]),
+        _speeds([f.seconds for f in found]),
+        _columns([f.scores for f in found]),
         _columns(calibration),
-        {name: [maps[name] for _, maps in found] for name in found[0][1]},
-        masks,
+        {name: [f.maps[name] for f in found] for name in found[0].maps},
+        [f.mask for f in found],
     )
 
 
-def scores_of(scored: ScoredPicture) -> dict[str, float]:
-    """Every score of a picture by its name."""
-    return {"decision": scored.score, "eq7": scored.paper_score, **getattr(scored, "scores", {})}
+@dataclass(frozen=True)
+class _Found:
+    """Everything about one test picture."""
+
+    scores: dict[str, float]
+    maps: dict[str, Heat]
+    seconds: dict[str, float]
+    mask: NDArray[np.bool_] | None
 
 
-def maps_of(scored: ScoredPicture) -> dict[str, Heat]:
-    """Every map of a picture by its name."""
-    return {"decision": scored.map, **getattr(scored, "maps", {})}
+def _look(scorer: Scorer, probe: Probe, one: TestPicture) -> tuple[ScoredPicture, _Found]:
+    """The verdict, timed from the opening of the file, and what the probe adds."""
+    began = time.perf_counter()
+    picture = open_picture(one.path, MAX_PIXELS)
+    scored = scorer.score_one(picture)
+    seconds = time.perf_counter() - began
+    extra = probe(picture)
+    return scored, _Found(
+        {**scored.scores, **extra.scores},
+        {"decision": scored.map, **extra.maps},
+        {"decision": seconds, **extra.seconds},
+        mask_of(one, picture.size),
+    )
+
+
+def _speeds(seconds: Sequence[dict[str, float]]) -> dict[str, float]:
+    totals = {name: sum(one[name] for one in seconds) for name in seconds[0]}
+    whole = totals.pop("decision")
+    speeds = {"decision": len(seconds) / whole}
+    if {"inpainting", "memory"} <= set(totals):
+        speeds["memory"] = len(seconds) / max(whole - totals["inpainting"], 1e-9)
+        speeds["inpainting"] = len(seconds) / max(whole - totals["memory"], 1e-9)
+    return speeds
 
 
 def mask_of(one: TestPicture, size: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -139,57 +158,71 @@ class Probed:
 
     scores: dict[str, float]
     maps: dict[str, Heat]
+    seconds: dict[str, float]
 
 
 class Probe:
-    """Eq. 7 seen closer: its map, and its score at other layers that the paper may mean.
-
-    A method that restores whole pictures (Skip-GANomaly) also gives its own published score.
-    """
+    """What a verdict need not tell: each part's own map, the map of Eq. 7 and of a method's own
+    published score, Eq. 7 at the other layers that the paper may mean, and each part's time."""
 
     def __init__(self, scorer: Scorer, weights: Path | None) -> None:
         self.scorer = scorer
-        self.restorer = getattr(scorer.engine, "model", None)
-        self.whole = bool(getattr(self.restorer, "whole", False))
+        self.model = scorer.engine.model
         path = installed(weights, SQUEEZENET_FILE)
-        self.layers = _layers(path, scorer.engine.masks.device)
+        device = scorer.engine.masks.device
+        self.layers = SqueezeNetFeatures(path, taps=LAYERS).to(device) if path else None
 
     @property
     def parameters(self) -> int:
         """Learned parameters of the restorer; 0 where nothing restores."""
-        return sum(p.numel() for p in self.restorer.parameters()) if self.restorer else 0
+        return sum(p.numel() for p in self.model.parameters()) if self.model else 0
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> Probed:
         """Look at one RGB picture."""
-        if self.restorer is None:
-            return Probed({}, {})
-        engine = self.scorer.engine
+        found = Probed({}, {}, {})
         seen = model_view(picture, self.scorer.size, self.scorer.aligner)
-        image = seen.pixels.float().to(engine.masks.device) / 255
+        image = seen.pixels.float().to(self.scorer.engine.masks.device) / 255
+        if self.model is not None:
+            began = time.perf_counter()
+            restored = self._restored(self.model, image)
+            self._compare(self.model, image, restored, seen, found)
+            found.seconds["inpainting"] = time.perf_counter() - began
+            self._other_layers(image, restored, found)
+        if self.scorer.engine.memory is not None:
+            began = time.perf_counter()
+            large = seen.at(picture, self.scorer.engine.memory.view.size).float() / 255
+            distances = self.scorer.engine.distances(large)
+            heat = self.scorer.decision.parts["memory"].map(distances)
+            found.maps["memory"] = _shown(heat, seen)
+            found.seconds["memory"] = time.perf_counter() - began
+        return found
 
-        def shown(heat: Tensor) -> Heat:
-            square = upsample(heat, self.scorer.size)[0, 0]
-            return np.ascontiguousarray(seen.box.crop(seen.back(square)).float().cpu().numpy())
+    def _compare(
+        self, model: nn.Module, image: Tensor, restored: Tensor, seen: ModelView, found: Probed
+    ) -> None:
+        """Maps of the restoration: as decided, of Eq. 7, and of the published score."""
+        compared = differences(self.scorer.engine.extractor, image, restored)
+        part = self.scorer.decision.parts["inpainting"]
+        found.maps["inpainting"] = _shown(part.map(compared.levels), seen)
+        heat = compared.eq7.mean(0)[None, None]
+        found.maps["eq7"] = _shown(upsample(heat, self.scorer.size)[0, 0], seen)
+        if getattr(model, "whole", False):
+            own = model.anomaly_map(image.unsqueeze(0))  # type: ignore[operator]
+            found.maps["published"] = _shown(upsample(own, self.scorer.size)[0, 0], seen)
 
-        restored = restore(self.restorer, image, engine.masks)
-        final = engine.extractor.final
-        heat = _squared(engine.extractor, image, restored)[final].mean(0, keepdim=True)
-        scores, maps = {}, {"eq7": shown(heat)}
+    def _other_layers(self, image: Tensor, restored: Tensor, found: Probed) -> None:
         if self.layers is not None:
-            for name, values in zip(LAYERS, _squared(self.layers, image, restored), strict=True):
-                scores[f"index{name}"] = float(values.mean())
-        if self.whole:
-            own = self.restorer.anomaly_map(image.unsqueeze(0))
-            scores["published"], maps["published"] = float(own.mean()), shown(own)
-        return Probed(scores, maps)
+            pairs = zip(self.layers(image.unsqueeze(0)), self.layers(restored), strict=True)
+            for name, (a, b) in zip(LAYERS, pairs, strict=True):
+                found.scores[f"index{name}"] = float((b - a).square().sum(1).mean())
+
+    def _restored(self, model: nn.Module, image: Tensor) -> Tensor:
+        if getattr(model, "whole", False):
+            return restore_whole(model, image)
+        return restore(model, image, self.scorer.engine.masks)
 
 
-def _squared(extractor: FeatureExtractor, image: Tensor, restored: Tensor) -> list[Tensor]:
-    """Squared L2 over channels of each layer, (n, 1, h, w)."""
-    pairs = zip(extractor(image.unsqueeze(0)), extractor(restored), strict=True)
-    return [(b - a).square().sum(1, keepdim=True) for a, b in pairs]
-
-
-def _layers(path: Path | None, device: torch.device) -> FeatureExtractor | None:
-    return SqueezeNetFeatures(path, taps=LAYERS).to(device) if path else None
+def _shown(square: Tensor, seen: ModelView) -> Heat:
+    """A map (S, S) where the picture has it."""
+    return np.ascontiguousarray(seen.box.crop(seen.back(square)).float().cpu().numpy())

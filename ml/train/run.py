@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -54,14 +55,14 @@ def train(job: Job, emitter: Emitter) -> Path:
     return together.run(job, emitter, _lead, _follower)
 
 
-def _follower(job: Job, emitter: Emitter) -> Callable[[str], None]:
+def _follower(job: Job, emitter: Emitter, only: list[str] | None = None) -> Callable[[str], None]:
     """For a process beside the lead's: trains a stage with it, on the split that it settled."""
     devices.limit(job.threads, job.nice)
     opened: list[Context] = []
 
     def follow(stage: str) -> None:
         if not opened:
-            opened.append(_context(job, emitter))
+            opened.append(_context(job, emitter, only))
             _load(opened[0])
         context = opened[0]
         context.state = RunState.open(job.out / "state.json", job)
@@ -72,12 +73,7 @@ def _follower(job: Job, emitter: Emitter) -> Callable[[str], None]:
 
 def _lead(job: Job, emitter: Emitter) -> Path:
     """All stages as the one process that writes, or the only one."""
-    job.out.mkdir(parents=True, exist_ok=True)
-    devices.limit(job.threads, job.nice)
-    context = _context(job, emitter)
-    context.check_disk()
-    context.control.check()
-    _load(context)
+    context = _begin(job, emitter)
     for stage in context.stages:
         _run_stage(context, stage)
     folder = context.out / "model"
@@ -89,15 +85,26 @@ def _lead(job: Job, emitter: Emitter) -> Path:
 def pretrain(job: Job, emitter: Emitter) -> Path:
     """Run the pre-training alone, on the whole budget; returns the encoder's safetensors file,
     from which other runs can start (`Job.encoder`). Raises Refused or Stop."""
+    together.run(job, emitter, _lead_pretraining, partial(_follower, only=["pretrain"]))
+    return job.out / "pretrain.safetensors"
+
+
+def _lead_pretraining(job: Job, emitter: Emitter) -> Path:
+    context = _begin(job, emitter, ["pretrain"])
+    _run_stage(context, "pretrain")
+    emitter.emit("done", model="pretrain.safetensors", metrics={})
+    return context.out
+
+
+def _begin(job: Job, emitter: Emitter, only: list[str] | None = None) -> Context:
+    """What a run starts with: its folder, its state, its pictures. `only` leaves out stages."""
     job.out.mkdir(parents=True, exist_ok=True)
     devices.limit(job.threads, job.nice)
-    context = _context(job, emitter, ["pretrain"])
+    context = _context(job, emitter, only)
     context.check_disk()
     context.control.check()
     _load(context)
-    _run_stage(context, "pretrain")
-    emitter.emit("done", model="pretrain.safetensors", metrics={})
-    return context.out / "pretrain.safetensors"
+    return context
 
 
 def _context(job: Job, emitter: Emitter, only: list[str] | None = None) -> Context:

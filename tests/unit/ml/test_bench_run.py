@@ -1,0 +1,206 @@
+"""A bench from pictures to table: rows, skipping, failing, going on after a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml.__main__ import main
+from ml.bench.rows import locked
+from ml.data.assemblies import generate
+
+Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parents[3]
+KEYS = {
+    "dataset", "method", "seed", "recall_at_tnr60", "tnr", "auc", "recall_calibrated",
+    "pixel_auroc", "aupro", "train_seconds", "images_per_second", "parameters", "n_normals",
+    "n_defects", "tp", "tn", "steps", "budget_minutes", "preset", "backbone", "auc_by_kind",
+    "recall_calibrated_by_kind", "tnr_calibrated", "auc_interval",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """62 normals to learn from; 8 normals and 8 kinds of defect to test with."""
+    return generate(
+        tmp_path_factory.mktemp("sets") / "demo", train=62, good=8, per_kind=1, size=128
+    )
+
+
+def options(data: Path, table: Path, methods: str, *, steps: int = 4) -> list[str]:
+    return ["bench", "--data", str(data), "--methods", methods, "--preset", "tiny", "--steps",
+            str(steps), "--json", str(table), "--threads", "1", "--device", "cpu"]  # fmt: skip
+
+
+def told(capsys: Capture) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def rows_of(table: Path) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in json.loads(table.read_text())["rows"]}
+
+
+@pytest.fixture(scope="module")
+def table(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The table of two methods, measured once."""
+    folder = tmp_path_factory.mktemp("bench")
+    path = folder / "table.json"
+    figure = ["--figure", str(folder / "figure.png")]
+    assert main([*options(demo, path, "paper,memory"), *figure]) == 0
+    return path
+
+
+def test_a_finished_row_says_everything(table: Path) -> None:
+    rows = rows_of(table)
+    assert set(rows) == {"paper", "memory"}
+    for row in rows.values():
+        assert set(row) >= KEYS
+        assert (row["dataset"], row["seed"], row["preset"]) == ("demo", 1, "tiny")
+        assert (row["n_normals"], row["n_defects"], row["n_calibration"]) == (8, 8, 40)
+        assert row["budget_minutes"] is None
+        assert row["steps"] == 4
+        assert 0 < row["pixel_auroc"] <= 1
+        assert 0 <= row["aupro"] <= 1
+        assert row["train_seconds"] > 0
+        assert row["images_per_second"] > 0
+    assert rows["paper"]["parameters"] > 100_000
+    assert rows["memory"]["parameters"] == 0
+    assert rows["paper"]["eq7"]["auc"] == rows["paper"]["auc"]
+    assert set(rows["paper"]["chosen"]) >= {"auc", "recall_calibrated", "pixel_auroc", "aupro"}
+
+
+def test_the_figures_are_those_of_the_pictures_scores(table: Path) -> None:
+    for row in rows_of(table).values():
+        with (table.parent / "table.json.scores" / row["scores_file"]).open(newline="") as handle:
+            lines = list(csv.DictReader(handle))
+        normals = sorted(float(line["score"]) for line in lines if line["defect"] == "0")
+        defects = [float(line["score"]) for line in lines if line["defect"] == "1"]
+        line = normals[4]  # ⌈0.60 · 8⌉ = 5, the fifth smallest
+        assert row["tn"] == sum(s <= line for s in normals)
+        assert row["tp"] == sum(s > line for s in defects)
+        assert row["recall_at_tnr60"] == row["tp"] / 8
+        wins = [(d > n) + 0.5 * (d == n) for d in defects for n in normals]
+        assert row["auc"] == pytest.approx(sum(wins) / 64, abs=1e-6)
+        own = {"paper": "eq7", "memory": "memory"}[row["method"]]
+        assert all(line["score"] == line[own] for line in lines)
+
+
+def test_methods_of_one_model_come_from_one_training(table: Path) -> None:
+    runs = [p.name for p in (table.parent / "table.json.work").iterdir() if p.is_dir()]
+    assert runs == ["demo-fused-1-tiny-4steps-standin"]
+
+
+def test_the_figure_has_a_line_for_every_kind(table: Path) -> None:
+    picture = np.asarray(Image.open(table.parent / "figure.png").convert("RGB"))
+    from ml.bench.figure import GAP, HEAD, SIDE, TILE
+
+    # original, paper restored and map, memory map; good and eight kinds of defect
+    assert picture.shape == (HEAD + 9 * (TILE + GAP) + GAP, SIDE + 4 * (TILE + GAP), 3)
+    for column in range(4):
+        left = SIDE + column * (TILE + GAP)
+        assert picture[HEAD : HEAD + TILE, left : left + TILE].std() > 5
+
+
+def test_rows_that_are_there_are_not_measured_again(
+    demo: Path, table: Path, capsys: Capture
+) -> None:
+    before = table.read_bytes()
+    capsys.readouterr()
+    assert main(options(demo, table, "memory,paper")) == 0
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.out.splitlines()]
+    assert [e["event"] for e in events] == ["bench", "summary"]
+    assert (events[0]["there"], events[0]["runs"]) == (2, 0)
+    assert table.read_bytes() == before
+    for title in ("Recall", "TNR", "AUC", "Recall cal.", "Pixel AUROC", "AUPRO", "Train s"):
+        assert title in said.err
+
+
+def test_a_run_that_fails_is_reported_and_the_table_goes_on(
+    demo: Path, table: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    few = generate(tmp_path / "few", train=3, good=2, per_kind=1, size=128)
+    before = table.read_bytes()
+    capsys.readouterr()
+    arguments = options(few, table, "paper")
+    arguments.insert(3, str(demo))
+    assert main([*arguments, "--work", str(tmp_path / "work")]) == 1
+    events = told(capsys)
+    (failed,) = [e for e in events if e["event"] == "failed"]
+    assert failed["dataset"] == "few"
+    assert "57 more" in failed["message"] or "add 57" in failed["message"]
+    (summary,) = [e for e in events if e["event"] == "summary"]
+    assert [one["dataset"] for one in summary["table"]] == ["demo"]
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [(["--steps", "0"], "--steps"), (["--seeds", "0"], "--seeds"), (["--data", "/none"], "train")],
+)
+def test_what_cannot_be_run_is_refused_before_training(
+    changes: list[str], reason: str, demo: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    capsys.readouterr()
+    assert main([*options(demo, tmp_path / "t.json", "paper"), *changes]) == 2
+    assert reason in told(capsys)[-1]["message"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_method_is_refused_with_those_there_are(demo: Path, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(options(demo, Path("t.json"), "paper,magic"))
+    assert ended.value.code == 2
+    assert "skip-ganomaly" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(600)  # three processes that load torch, on cores that others use too
+def test_after_a_kill_the_bench_goes_on_from_the_trainers_checkpoint(
+    demo: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    arguments = options(demo, tmp_path / "t.json", "paper-nossl", steps=40)
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "ml", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    run = tmp_path / "t.json.work" / "demo-paper-nossl-1-tiny-40steps-standin"
+    wait_for(lambda: progress(run / "events.jsonl") >= 3)
+    os.kill(bench.pid, signal.SIGKILL)
+    bench.wait()
+    assert not (tmp_path / "t.json").exists()
+    with locked(run):  # the trainer lets go of it when its checkpoint is written
+        assert list((run / "checkpoints").glob("inpaint-*/state.safetensors"))
+    capsys.readouterr()
+    assert main(arguments) == 0
+    events = told(capsys)
+    messages = [e["message"] for e in events if e["event"] == "log"]
+    assert any(message.startswith("Continuing inpaint at step") for message in messages)
+    assert rows_of(tmp_path / "t.json")["paper-nossl"]["steps"] == 40
+
+
+def progress(said: Path) -> int:
+    """The last step of the restoration's training."""
+    lines = said.read_text().splitlines() if said.exists() else []
+    steps = [
+        json.loads(line)["step"]
+        for line in lines
+        if '"progress"' in line and '"inpaint"' in line and line.endswith("}")
+    ]
+    return max(steps, default=0)
+
+
+def wait_for(condition: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.1)
