@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 KEEP = 2
+FILES = {"state.safetensors", "checkpoint.json"}
 
 
 def sync(path: Path) -> None:
@@ -53,7 +54,11 @@ class Checkpoint:
     step: int
 
     def tensors(self) -> dict[str, Tensor]:
-        """The saved tensors."""
+        """The saved tensors. Raises ValueError where the folder holds anything else: a pickled
+        file can run code, and none is ever written."""
+        foreign = sorted({p.name for p in self.path.iterdir()} - FILES)
+        if foreign:
+            raise ValueError(f"{self.path} holds {foreign[0]}, which is no part of a checkpoint")
         return load_file(self.path / "state.safetensors")
 
 

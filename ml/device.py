@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ml import distributed
 
@@ -84,3 +87,32 @@ def autocast(device: torch.device) -> AbstractContextManager[None]:
     """
     pays = device.type == "cuda" or (device.type == "cpu" and cpu_has_bf16())
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=pays)
+
+
+def compiling_pays(device: torch.device) -> bool:
+    """On CUDA with its compiler alone: on 2 cores it took three minutes and gained nothing.
+
+    Several processes do without: one that fails to compile would leave the others waiting.
+    """
+    has_compiler = importlib.util.find_spec("triton") is not None
+    return device.type == "cuda" and has_compiler and not distributed.active()
+
+
+def compile_parts(
+    parts: Sequence[nn.Module], try_out: Callable[[], None], backend: str = "inductor"
+) -> str | None:
+    """Compile modules in place, names of their weights unchanged, and try them out.
+
+    Where that fails they go on uncompiled; returns a line for the log that says so, else None.
+    """
+    try:
+        for part in parts:
+            part.compile(dynamic=False, backend=backend)
+        try_out()
+    except Exception as error:  # a compiler's failures are of any kind
+        for part in parts:
+            part._compiled_call_impl = None
+        torch.compiler.reset()
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return f"Training goes on uncompiled: {reason[0][:200]}"
+    return None

@@ -10,7 +10,7 @@ from torch import Tensor
 from ml import distributed
 from ml.data.dataset import PictureSet
 from ml.data.transforms import light_augment
-from ml.device import autocast
+from ml.device import autocast, compile_parts, compiling_pays
 from ml.features import FeatureExtractor
 from ml.inpainting.loss import (
     TargetProjection,
@@ -88,6 +88,31 @@ class InpaintTrainer:
             distributed.share(images).to(self.device, memory_format=torch.channels_last),
             distributed.share(masks).to(self.device),
         )
+
+    def compile(self, backend: str = "inductor") -> str | None:
+        """Compile the convolutions where it pays; a line for the log where that fails.
+
+        The attention stays as it is: its loop over positions is a kernel of its own.
+        """
+        if not compiling_pays(self.device) and backend == "inductor":
+            return None
+        refinement = self.model.refinement
+        parts = [self.model.rough, refinement.decoder, *refinement.encoder.stages]
+        return compile_parts(parts, self._try_out, backend)
+
+    def _try_out(self) -> None:
+        """One forward and backward pass that leaves nothing behind."""
+        kept = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        images, masks = self.batch(0)
+        self.model.train()
+        try:
+            with autocast(self.device):
+                restoration = self.model(images, masks)
+            (restoration.rough.mean() + restoration.refined.mean()).backward()
+        finally:
+            self.model.zero_grad(set_to_none=True)
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(kept[name])
 
     def train_step(self, step: int, steps: int | None) -> dict[str, float]:
         """Mask, restore, compare with the original in pixels and in features."""
