@@ -35,12 +35,26 @@ export async function getJson(url) {
   return answer.json();
 }
 
-export async function postJson(url, data = {}) {
-  const answer = await fetch(url, {
+const sending = new Set();
+
+/** Resolves when nothing that the user decided here is still on its way. */
+export async function settled() {
+  while (sending.size) await Promise.allSettled(sending);
+}
+
+function post(url, data) {
+  const sent = fetch(url, {
     method: "POST", credentials: "same-origin",
     headers: { Accept: "application/json", "X-CSRFToken": csrf(), "Content-Type": "application/x-www-form-urlencoded" },
     body: new URLSearchParams(data),
   });
+  sending.add(sent);
+  sent.finally(() => sending.delete(sent)).catch(() => {});
+  return sent;
+}
+
+export async function postJson(url, data = {}) {
+  const answer = await post(url, data);
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(body.message || say("server_answered", { status: answer.status }));
   return body;

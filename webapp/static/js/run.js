@@ -1,5 +1,5 @@
 // A training run while it runs. Pushes say "look"; the row says what is true.
-import { $, $$, calmly, duration, getJson, icon, make, percent, say } from "./kit.js";
+import { $, $$, calmly, duration, getJson, icon, make, percent, say, settled } from "./kit.js";
 import { Curves } from "./curves.js";
 import { watch } from "./live.js";
 
@@ -43,6 +43,7 @@ async function refresh() {
   const now = await getJson(root.dataset.stateUrl).catch(() => null);
   if (!now) return;
   if (now.state !== state && (["done", "failed", "cancelled", "paused"].includes(now.state) || state === "paused")) {
+    await settled(); // a page drawn before a decision arrived would not show it
     location.reload(); // other buttons, other sentences: let the server say them
     return;
   }
