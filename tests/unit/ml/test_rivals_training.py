@@ -142,6 +142,24 @@ def test_seeds_matter() -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_declared_symmetries_are_shown_in_training() -> None:
+    made = trainer("shift-net")
+    made.shift = 0
+    seen = made.pictures.pixels.float().mean(1) / 255
+
+    def mirrored() -> list[bool]:
+        """For each drawn picture, whether it resembles a mirrored one more than any other."""
+        drawn = torch.cat([made.batch(step)[0] for step in range(4)]).mean(1)
+        straight, turned = (
+            (drawn[:, None] - s[None]).abs().mean((2, 3)).amin(1) for s in (seen, seen.flip(-1))
+        )
+        return (turned < straight).tolist()
+
+    assert not any(mirrored())
+    made.pictures.symmetries = ("mirror_left_right",)
+    assert 0 < sum(mirrored()) < 16
+
+
 @pytest.mark.parametrize("name", ["shift-net", "csa"])
 def test_what_is_hidden_does_not_reach_the_restoration(name: str) -> None:
     made: Any = trainer(name)
