@@ -16,7 +16,7 @@ const zone = $("#uploader");
 const list = $("#receipts"), inner = $("#receipts-inner"), bar = $("#upload-bar");
 const entries = new Map();
 const fresh = new Set(); // accepted since this page was opened
-let shown = [], filter = "all", upload = null, after = "", began = 0, archives = [], closed = true, closing = false, opening = null;
+let shown = [], filter = "all", upload = null, after = "", began = 0, archives = [], failed = false, closed = true, closing = false, opening = null;
 
 const sender = new Sender({ changed: calmly(draw, 120), idle: () => void finish(), stopped: halted });
 
@@ -65,10 +65,11 @@ async function ask() {
       for (const receipt of answer.receipts) heard(receipt);
       ({ after, more, archives } = answer);
       closed = answer.progress.closed;
+      failed = answer.progress.state === "failed";
     }
     for (const archive of archives) {
       const entry = entries.get(archive.client_key) || { key: archive.client_key, name: archive.file_name, message: "", sent: 1 };
-      entry.outcome = archive.unpacked ? "accepted" : "queued";
+      entry.outcome = archive.unpacked ? "accepted" : failed ? "waiting" : "queued";
       entry.archive = true;
       entry.message = say(archive.unpacked ? "unpacked" : "unpacking", { n: archive.done, total: archive.total ?? "…" });
       entries.set(entry.key, entry);
