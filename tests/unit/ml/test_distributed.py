@@ -47,7 +47,7 @@ def test_two_processes_follow_one(stage: str) -> None:
     alone, gradients, _ = shared_steps.losses(stage, steps)
     # The first step starts from equal weights: nothing but the order of sums differs.
     assert found["losses"][0] == pytest.approx(alone[0], rel=1e-5)
-    assert found["gradients"] == pytest.approx(gradients, rel=1e-2, abs=1e-5)
+    assert found["gradients"] == pytest.approx(gradients, rel=2e-3, abs=1e-5)
     # Then AdamW divides each gradient by its own size, which makes rounding in the smallest of
     # them as large as a step; measured are 3 % after ten steps.
     assert found["losses"] == pytest.approx(alone, rel=TOLERANCE)
