@@ -184,7 +184,7 @@ def _result(
         return _as_error(result, NOT_SCORED.format(cause="the model gave no number for it."))
     result.verdict, result.disposition = judgement.verdict, judgement.disposition
     result.score, result.p_value = outcome.score, outcome.p_value
-    result.scores = _finite(getattr(outcome, "scores", {}))
+    result.scores = _finite(outcome.scores)
     result.paper_score = _finite({"eq7": outcome.paper_score}).get("eq7")
     result.regions = [_region(region) for region in outcome.regions]
     return result
