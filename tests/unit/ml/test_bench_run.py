@@ -20,6 +20,9 @@ from ml.__main__ import main
 from ml.bench.rows import locked
 from ml.data.assemblies import generate
 
+# Trainings in processes of their own, on cores that others may use too.
+pytestmark = pytest.mark.timeout(600)
+
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[3]
 KEYS = {
@@ -165,7 +168,6 @@ def test_an_unknown_method_is_refused_with_those_there_are(demo: Path, capsys: C
     assert "skip-ganomaly" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(600)  # three processes that load torch, on cores that others use too
 def test_after_a_kill_the_bench_goes_on_from_the_trainers_checkpoint(
     demo: Path, tmp_path: Path, capsys: Capture
 ) -> None:
