@@ -219,53 +219,60 @@ def test_the_last_two_checkpoints_are_kept_and_half_written_ones_go(tmp_path: Pa
 
 
 @pytest.mark.long
-def test_kill_9_with_early_stop_ends_like_an_uninterrupted_run(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kill_9_with_early_stop_ends_like_an_uninterrupted_run(tmp_path: Path) -> None:
     images = write_parts(tmp_path / "parts", 110)  # enough for held-out normals
     script = tmp_path / "train.py"
-    script.write_text(
-        "import sys\n"
-        "from ml.train import early_stop, loop\n"
-        "early_stop.LEAST_STEPS, early_stop.PATIENCE = 4, 3\n"
-        "loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE = 0.0, 1.0\n"
-        "early_stop.restoration_error = lambda *a, **k: "
-        "abs(float(next(a[0].parameters()).sum()) % 0.01)\n"
-        "from ml.commands.train import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
+    script.write_text(EAGER_TO_STOP)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def start(folder: str) -> subprocess.Popen[str]:
+    def events_until(folder: str, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Run until an event of the inpainting, then kill -9."""
         (tmp_path / folder).mkdir(exist_ok=True)
         job = write_job(tmp_path / folder, images, steps=80, method="paper")
-        return subprocess.Popen(
-            [sys.executable, str(script), "--job", str(job), "--json"],
-            stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
-        )  # fmt: skip
+        command = [sys.executable, str(script), "--job", str(job), "--json"]
+        seen: list[dict[str, Any]] = []
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        ) as run:
+            for line in run.stdout or ():
+                seen.append(json.loads(line))
+                if {"event": event, "stage": "inpaint", **fields}.items() <= seen[-1].items():
+                    break
+            run.kill()
+        return seen
 
-    whole = start("whole")
-    events = [json.loads(line) for line in whole.stdout or ()]
-    assert whole.wait() == 0
-    ended = [e["message"] for e in events if "kept are the weights" in e.get("message", "")]
-    assert len(ended) == 1
+    def kept(events: list[dict[str, Any]]) -> list[str]:
+        return [m for e in events if "kept are the weights" in (m := e.get("message", ""))]
 
-    killed = start("broken")
-    for line in killed.stdout or ():
-        event = json.loads(line)
-        if event["event"] == "checkpoint" and event["stage"] == "inpaint" and event["step"] >= 7:
-            killed.kill()
-            break
-    killed.wait()
-    resumed = start("broken")
-    events = [json.loads(line) for line in resumed.stdout or ()]
-    assert resumed.wait() == 0
-    assert any("Continuing inpaint" in e.get("message", "") for e in events)
-    assert [e["message"] for e in events if "kept are" in e.get("message", "")] == ended
-    expected = load_file(tmp_path / "whole/out/model/inpainting.safetensors")
-    found = load_file(tmp_path / "broken/out/model/inpainting.safetensors")
+    whole = events_until("whole", "stage", state="finished")
+    assert len(kept(whole)) == 1
+    assert "stopped early" in kept(whole)[0]
+    events_until("broken", "checkpoint", step=7)
+    assert not (tmp_path / "broken/out/inpaint.safetensors").exists()
+    resumed = events_until("broken", "stage", state="finished")
+    assert any("Continuing inpaint at step 7." in e.get("message", "") for e in resumed)
+    assert kept(resumed) == kept(whole)
+    expected, found = (
+        load_file(tmp_path / folder / "out/inpaint.safetensors") for folder in ("whole", "broken")
+    )
     for key, tensor in expected.items():
         torch.testing.assert_close(found[key], tensor, atol=1e-5, rtol=0)
+
+
+# Measures every second step; the error grows with the weights' way, so an early one is best.
+EAGER_TO_STOP = """
+import itertools, sys
+from ml.train import early_stop, loop
+early_stop.MEASURES, early_stop.LEAST_STEPS, early_stop.PATIENCE = 1000, 2, 9
+loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE = 0.0, 1e9
+measure = early_stop.restoration_error
+def grows_with_the_way(restorer, *rest):
+    moved = restorer.refinement.decoder.head.weight.abs().sum().item()
+    return measure(restorer, *rest) + 1e3 * moved
+early_stop.restoration_error = grows_with_the_way
+from ml.commands.train import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_a_run_with_held_out_normals_tells_their_error(tmp_path: Path, capsys: Capture) -> None:
