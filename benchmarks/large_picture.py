@@ -1,9 +1,9 @@
 """What a picture of 8,000 × 8,000 pixels costs: memory, and seconds until its first map.
 
 Opened from its file (colour, 16-bit grey, with transparency) and scored through tiles, each kind
-in a process of its own that has scored one picture of 256 pixels before. Networks of preset
-`compact` with random weights and a full memory stand in for a trained model: neither time nor
-memory depends on what was learnt. Ratio = limit ÷ figure, the smaller of memory and time.
+in a process of its own, on one thread, that has scored one picture of 256 pixels before. Networks
+of preset `compact` with random weights and a full memory stand in for a trained model: neither
+time nor memory depends on what was learnt. Ratio = limit ÷ figure, the smaller of memory and time.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ def peak() -> int:
 
 def child(small: Path, large: Path) -> dict[str, float]:
     """Score the small picture, then the large one."""
+    # Threads that wait for each other on cores that others use too are slower than one alone.
+    torch.set_num_threads(1)
     ours = scorer()
     ours.score(open_picture(small))
     before, first = peak(), []
