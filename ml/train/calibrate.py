@@ -85,7 +85,7 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
     clock = StageClock(context, "calibrate", "pictures")
     look = Looker(context, engine, clock)
     samples, more = _samples(context, look), _remembered_normals(look, engine, remembered)
-    choice = choose(samples, more, context.method.decision)
+    choice = choose(samples, more, context.method.decision, engine.extractor.stand_in)
     started = time.monotonic()
     decided = [look.decided(choice.decision, id_) for id_ in context.state.calibration]
     speed = len(decided) / (time.monotonic() - started)
