@@ -27,6 +27,7 @@ STRENGTHS = (1.0, 0.6, 0.35)
 WEIGHTS = (0.7, 0.3, 0.5, 0.85)
 STAND_IN_WEIGHTS = (0.3, 0.15, 0.5)
 KEPT_ROWS = 20
+LEAST_UNIT = 0.5  # deviations; with few normals hardly one reaches above its own mean
 
 Option = TypeVar("Option")
 
@@ -108,7 +109,7 @@ def choose_part(
     setting, table = best(options, scores, labels, Setting.as_json)
     maps = [s.box.crop(setting.map(s.evidence.maps[name], norms[s.normal])) for s in samples]
     peaks = [float(m.max()) for m, s in zip(maps, samples, strict=True) if s.kind is None]
-    unit = max(float(np.mean(peaks)), 1e-3)
+    unit = max(float(np.mean(peaks)), LEAST_UNIT)
     part = Part(setting, statistics.norm(), unit)
     return PartChoice(part, [m / unit for m in maps], scores[:, options.index(setting)], table)
 
