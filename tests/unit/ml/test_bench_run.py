@@ -168,6 +168,7 @@ def test_an_unknown_method_is_refused_with_those_there_are(demo: Path, capsys: C
     assert "skip-ganomaly" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_after_a_kill_the_bench_goes_on_from_the_trainers_checkpoint(
     demo: Path, tmp_path: Path, capsys: Capture
 ) -> None:

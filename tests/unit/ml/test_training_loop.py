@@ -161,6 +161,7 @@ def test_the_moving_average_clipping_and_cosine() -> None:
     assert all(a >= b for a, b in zip(rates[WARMUP:], rates[WARMUP + 1 :], strict=False))
 
 
+@pytest.mark.long
 def test_compiled_parts_give_the_same_steps_and_a_failure_is_only_told() -> None:
     plain, compiled, broken = (shared_steps.trainer("inpaint") for _ in range(3))
     buffers = {k: v.clone() for k, v in compiled.model.named_buffers()}
