@@ -17,9 +17,11 @@ from .inspection import (
 )
 from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
+from .notification import Notification
 from .product import Product
-from .review import Escape, ReasonCode, Review
+from .review import Escape, Look, ReasonCode, Review, ReviewClaim
 from .station import Station
+from .tally import DefectTally, HourlyTally
 from .training_run import RunLogLine, RunMetric, RunSample, TrainingRun
 from .unit import Lot, Unit
 from .upload import Upload, UploadArchive, UploadReceipt
@@ -36,9 +38,11 @@ __all__ = [
     "Dataset",
     "DatasetImage",
     "DatasetSnapshot",
+    "DefectTally",
     "Disposition",
     "Endpoint",
     "Escape",
+    "HourlyTally",
     "Image",
     "ImageResult",
     "Inspection",
@@ -46,15 +50,18 @@ __all__ = [
     "Job",
     "JobState",
     "Keyed",
+    "Look",
     "Lot",
     "Membership",
     "ModelVersion",
+    "Notification",
     "OperatingPoint",
     "OutboxEvent",
     "Product",
     "Purpose",
     "ReasonCode",
     "Review",
+    "ReviewClaim",
     "ReviewState",
     "Role",
     "RunLogLine",

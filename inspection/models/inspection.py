@@ -75,15 +75,52 @@ class Inspection(Keyed):
     review_state = models.CharField(
         max_length=16, choices=ReviewState, default=ReviewState.NOT_VERIFIED
     )
+    review_reason = models.ForeignKey(
+        "ReasonCode",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="inspections",
+        help_text="of the review that holds",
+    )
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    audit_rate = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="drawn for an audit of passed parts with this probability; empty: not drawn",
+    )
+    cell = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="place of the strongest region on an 8 × 8 grid, row by row",
+    )
     reference_label = models.CharField(
         max_length=60, blank=True, help_text="what is known of the part in a trial: good or a kind"
     )
 
     class Meta:
         ordering = ("-id",)
+        # What the Defects page filters by, each together with the key that it pages by.
         indexes = (
             models.Index(fields=["batch", "verdict"], name="inspection_by_batch"),
             models.Index(fields=["viewpoint", "completed_at"], name="inspection_by_end"),
+            models.Index(fields=["viewpoint", "-id"], name="inspection_by_view"),
+            models.Index(fields=["verdict", "-id"], name="inspection_by_verdict"),
+            models.Index(fields=["disposition", "-id"], name="inspection_by_disposition"),
+            models.Index(fields=["review_state", "-id"], name="inspection_by_review"),
+            models.Index(fields=["review_reason", "-id"], name="inspection_by_reason"),
+            models.Index(fields=["lot", "-id"], name="inspection_by_lot"),
+            models.Index(fields=["station", "-id"], name="inspection_by_station"),
+            models.Index(fields=["unit", "-id"], name="inspection_by_unit"),
+            models.Index(fields=["work_order", "-id"], name="inspection_by_order"),
+            models.Index(fields=["cell", "-id"], name="inspection_by_cell"),
+            models.Index(fields=["score"], name="inspection_by_score"),
+            models.Index(
+                fields=["-id"], condition=Q(audit_rate__isnull=False), name="inspection_audits"
+            ),
         )
         constraints = (
             models.UniqueConstraint(

@@ -17,6 +17,14 @@ class Product(Keyed):
     cost_escape = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
     cost_overkill = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
     currency = models.CharField(max_length=3, default="EUR")
+    audit_rate = models.FloatField(
+        "share of passed parts drawn for an audit",
+        default=0.0,
+        help_text="0 to 1; without audits escapes stay unknown",
+    )
+    second_look_rate = models.FloatField(
+        "share of reviewed parts that get a blind second look", default=0.0
+    )
     archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -23,8 +23,18 @@ class ReasonCode(Keyed):
         return self.text
 
 
+class Look(models.TextChoices):
+    """A second look is blind: who gives it sees neither the verdict nor the first one."""
+
+    FIRST = "first", "First look"
+    SECOND = "second", "Second look"
+
+
 class Review(Keyed):
-    """An inspector's judgement. Each is a new row; the newest holds."""
+    """An inspector's judgement. Each is a new row; the newest of the first looks holds.
+
+    An undo is a row too: it names the one that it `undoes` and brings back the state before.
+    """
 
     inspection = models.ForeignKey("Inspection", on_delete=models.PROTECT, related_name="reviews")
     state = models.CharField(max_length=16, choices=ReviewState)
@@ -35,12 +45,36 @@ class Review(Keyed):
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews"
     )
+    look = models.CharField(max_length=8, choices=Look, default=Look.FIRST)
+    undoes = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="undone_by"
+    )
 
     class Meta:
         ordering = ("-id",)
 
     def __str__(self) -> str:
         return f"{self.state} by {self.author}"
+
+
+class ReviewClaim(Keyed):
+    """Who has a part on the desk now. One row per inspection and look, so that two people
+    are never handed the same part; taken over by a conditional UPDATE once it has expired."""
+
+    inspection = models.ForeignKey("Inspection", on_delete=models.CASCADE, related_name="claims")
+    look = models.CharField(max_length=8, choices=Look, default=Look.FIRST)
+    holder = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="review_claims"
+    )
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["inspection", "look"], name="review_claim_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.inspection} at {self.holder}"
 
 
 class Escape(Keyed):

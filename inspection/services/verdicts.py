@@ -20,6 +20,8 @@ from inspection.models import (
 # A score may differ by this much between two devices; so close to the limit a person looks.
 DEVICE_MARGIN = 1e-3
 
+CELLS = 8  # a side of the grid that places on a part are counted by
+
 _WORST_FIRST = (Verdict.ERROR, Verdict.FAILED, Verdict.PASSED)
 
 
@@ -67,11 +69,26 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
         score=highest.score if highest else None,
         p_value=highest.p_value if highest else None,
         error=worst.error,
+        cell=strongest_cell(ranked),
         completed_at=timezone.now(),
     )
     if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED):
         _make_record(inspection)
     return bool(written)
+
+
+def strongest_cell(results: Iterable[ImageResult]) -> int | None:
+    """Where on the part the strongest region has its middle, on the grid of CELLS × CELLS, row
+    by row from the top left; None where nothing differs."""
+    regions = [region for result in results for region in result.regions]
+    if not regions:
+        return None
+    region = max(regions, key=lambda one: float(one.get("peak") or 0.0))
+    column, row = (
+        min(CELLS - 1, max(0, int(CELLS * (region[at] + region[size] / 2))))
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+    return row * CELLS + column
 
 
 def _severity(result: ImageResult) -> tuple[int, bool]:

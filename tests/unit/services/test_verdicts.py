@@ -14,7 +14,7 @@ from inspection.models import (
     Unit,
     Verdict,
 )
-from inspection.services.verdicts import complete, judge
+from inspection.services.verdicts import complete, judge, strongest_cell
 from tests.factories.jobs import make_batch, make_image, make_inspection
 
 POINT = OperatingPoint(threshold_fail=0.9, threshold_review=0.5)
@@ -64,6 +64,21 @@ def result(
         score=score,
         p_value=None if score is None else 0.5,
     )
+
+
+@pytest.mark.parametrize(
+    ("middle", "cell"),
+    [((0.0, 0.0), 0), ((0.99, 0.0), 7), ((0.13, 0.0), 1), ((0.0, 0.13), 8), ((1.0, 1.0), 63)],
+)
+def test_the_place_on_the_part_is_that_of_the_strongest_region(
+    middle: tuple[float, float], cell: int
+) -> None:
+    x, y = middle
+    weak = {"x": 0.4, "y": 0.4, "width": 0.2, "height": 0.2, "peak": 1.0}
+    strong = {"x": x - 0.05, "y": y - 0.05, "width": 0.1, "height": 0.1, "peak": 2.0}
+    results = [ImageResult(regions=[weak]), ImageResult(regions=[strong])]
+    assert strongest_cell(results) == cell
+    assert strongest_cell([ImageResult(regions=[])]) is None
 
 
 @pytest.mark.django_db
