@@ -88,6 +88,18 @@ class Table:
             data = self._read()
             write_json(self.path, {**data, "rows": [*data["rows"], row]})
 
+    def plan_for(self, about: str) -> dict[str, int]:
+        """Steps by stage that a budget was turned into, for runs that differ in the seed alone;
+        empty before the first of them."""
+        return dict(self._read().get("plans", {}).get(about, {}))
+
+    def keep_plan(self, about: str, plan: Mapping[str, int]) -> None:
+        """Store the first run's plan, so that the other seeds train as long."""
+        with locked(self.folder):
+            data = self._read()
+            plans = {about: dict(plan), **data.get("plans", {})}
+            write_json(self.path, {**data, "plans": plans})
+
     def stem_for(self, key: Key) -> str:
         """The name of a row's side files; another setting's files are never overwritten."""
         taken = {row["scores_file"] for row in self.rows() if not key.of(row)}

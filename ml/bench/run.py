@@ -132,7 +132,12 @@ def _train_and_measure(
         if event["event"] not in ("done", "error"):  # the row, or its failure, tells that
             emitter.emit(event["event"], **fields, **about)
 
-    model = train_row(folder, run.data, run.method, run.seed, bench.recipe, say)
+    same_but_seed = _plan_name(run)
+    plan = bench.table.plan_for(same_but_seed) if run.rows[0].steps is None else {}
+    model = train_row(folder, run.data, run.method, run.seed, bench.recipe, say, plan)
+    state = json.loads((folder / "state.json").read_text())
+    if run.rows[0].steps is None:
+        bench.table.keep_plan(same_but_seed, state["planned"])
     shown: list[Shown] = []
     measured = measure(
         model,
@@ -142,7 +147,7 @@ def _train_and_measure(
         tick=Counter(emitter, "score", **about),
         show=shown.append,
     )
-    return measured, json.loads((folder / "state.json").read_text()), shown
+    return measured, state, shown
 
 
 def _keep_row(
@@ -166,10 +171,17 @@ def _keep_row(
 
 
 def _folder_name(run: Run) -> str:
+    return f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}"
+
+
+def _plan_name(run: Run) -> str:
+    return f"{run.data.name}-{run.method}-{_setting_name(run)}"
+
+
+def _setting_name(run: Run) -> str:
     key = run.rows[0]
     length = f"{key.budget_minutes:g}min" if key.steps is None else f"{key.steps}steps"
-    backbone = "weights" if key.weights else "standin"
-    return f"{run.data.name}-{run.method}-{run.seed}-{key.preset}-{length}-{backbone}"
+    return f"{key.preset}-{length}-{'weights' if key.weights else 'standin'}"
 
 
 def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[str, Any]) -> Row:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,17 @@ def train_row(
     seed: int,
     recipe: Recipe,
     say: Callable[[Event], None],
+    plan: Mapping[str, int] | None = None,
 ) -> Path:
     """Train in `folder`, or go on where an earlier attempt ended; returns the model's folder.
 
-    Every event of the trainer is handed to `say`. The folder stays locked while the trainer
-    lives, even after the bench was killed, so that no two trainers share it. Raises
+    plan: steps by stage, where the budget was turned into steps by an earlier run. Every event of
+    the trainer is handed to `say`. The folder stays locked while the trainer lives, even after
+    the bench was killed, so that no two trainers share it. Raises
     TrainingFailed.
     """
     with locked(folder) as lock:
-        job = _write_job(folder, data, method, seed, recipe)
+        job = _write_job(folder, data, method, seed, recipe, plan or {})
         said, errors = folder / "events.jsonl", folder / "stderr.txt"
         with said.open("wb") as output, errors.open("wb") as complaints:
             process = subprocess.Popen(
@@ -81,7 +83,14 @@ def train_row(
     return folder / "model"
 
 
-def _write_job(folder: Path, data: BenchSet, method: str, seed: int, recipe: Recipe) -> Path:
+def _write_job(
+    folder: Path,
+    data: BenchSet,
+    method: str,
+    seed: int,
+    recipe: Recipe,
+    plan: Mapping[str, int],
+) -> Path:
     job = {
         "out": str(folder),
         "images": [
@@ -92,6 +101,7 @@ def _write_job(folder: Path, data: BenchSet, method: str, seed: int, recipe: Rec
         "seed": seed,
         "budget_minutes": recipe.budget_minutes,
         "steps": recipe.steps,
+        "plan": dict(plan),
         "device": recipe.device,
         "threads": recipe.threads,
         "weights_dir": str(recipe.weights.resolve()) if recipe.weights else None,

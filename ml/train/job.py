@@ -41,6 +41,7 @@ class Job:
     seed: int = 1
     budget_minutes: float = 10.0
     steps: int | None = None
+    plan: dict[str, int] = field(default_factory=dict)  # steps by stage, instead of timing them
     device: str = "auto"
     threads: int | None = None
     nice: int = 0
@@ -75,6 +76,8 @@ class Job:
             raise Refused("bad_job", f"vetting must be one of {', '.join(VETTING)}.")
         if self.steps is not None and self.steps < 1:
             raise Refused("bad_job", "steps must be at least 1, or null to follow the budget.")
+        if any(steps < 1 for steps in self.plan.values()):
+            raise Refused("bad_job", "Every stage of the plan needs at least 1 step.")
         if self.budget_minutes <= 0:
             raise Refused("bad_job", "budget_minutes must be more than 0.")
         if len({s.id for s in self.images}) != len(self.images):

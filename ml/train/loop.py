@@ -57,6 +57,7 @@ def run_steps(
     processes each runs this; the lead's plan, stops and files count.
     """
     if steps is not None:
+        context.state.planned.setdefault(trainer.name, steps)
         context.state.plan.setdefault(trainer.name, steps)
     elif seconds >= COMPILE_SECONDS:
         _compile(context, trainer)
@@ -158,7 +159,8 @@ class _Loop:
     def _plan(self) -> None:
         """Fix the number of steps once enough are timed."""
         if self.name not in self.state.plan and self.timer.enough():
-            self.state.plan[self.name] = self.timer.steps()
+            self.state.planned[self.name] = self.timer.steps()
+            self.state.plan[self.name] = self.state.planned[self.name]
             self.state.step_seconds[self.name] = self.timer.per_step
             self.context.save_state()
 

@@ -234,6 +234,7 @@ def _pretrain(context: Context) -> None:
     # `steps` are those of the inpainting; pre-training gets its usual share of them.
     share = 1.0 if context.stages == ["pretrain"] else PRETRAIN_SHARE
     steps = context.job.steps and max(1, round(share * context.job.steps))
+    steps = steps or context.job.plan.get(trainer.name)
     run_steps(context, trainer, share * context.budget_seconds, steps)
 
 
@@ -329,7 +330,8 @@ def _inpaint(context: Context) -> None:
             "samples", stage="inpaint", step=step, path=path, columns=COLUMNS, rows=rows
         )
 
-    run_steps(context, trainer, seconds, context.job.steps, show)
+    steps = context.job.steps or context.job.plan.get(trainer.name)
+    run_steps(context, trainer, seconds, steps, show)
 
 
 def _inpaint_seconds(

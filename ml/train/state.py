@@ -23,6 +23,7 @@ class RunState:
     calibration: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     plan: dict[str, int] = field(default_factory=dict)
+    planned: dict[str, int] = field(default_factory=dict)  # as `plan`, before any early stop
     step_seconds: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     alignment: float | None = None  # by what factor normals came closer; None: not tried yet

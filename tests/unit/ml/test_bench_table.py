@@ -165,6 +165,18 @@ def test_rows_keep_what_else_the_file_holds(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["name"] == "table"
 
 
+def test_the_first_runs_plan_holds_for_the_other_seeds(tmp_path: Path) -> None:
+    table = Table(tmp_path / "table.json")
+    assert table.plan_for("board-fused") == {}
+    table.keep_plan("board-fused", {"pretrain": 30, "inpaint": 200})
+    table.append(row_of(key()))
+    table.keep_plan("board-fused", {"pretrain": 31, "inpaint": 150})
+    table.keep_plan("board-csa", {"inpaint": 90})
+    assert table.plan_for("board-fused") == {"pretrain": 30, "inpaint": 200}
+    assert table.plan_for("board-csa") == {"inpaint": 90}
+    assert len(table.rows()) == 1
+
+
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     for text in ("{", "[]", '{"rows": 3}'):

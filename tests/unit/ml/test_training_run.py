@@ -227,6 +227,17 @@ def test_a_budget_becomes_a_plan_that_is_stored(
     assert state["step_seconds"]["inpaint"] > 0
 
 
+def test_a_plan_takes_the_place_of_timed_steps(
+    tmp_path: Path, parts: Parts, capsys: Capture
+) -> None:
+    plan = {"pretrain": 3, "inpaint": 5}
+    job = write_job(tmp_path, parts, steps=None, budget_minutes=0.05, plan=plan)
+    assert run_job(job, capsys)[0] == 0
+    state = json.loads((tmp_path / "out" / "state.json").read_text())
+    assert state["planned"] == plan
+    assert state["step_seconds"] == {}
+
+
 def start(job: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "ml", "train", "--job", str(job)],
