@@ -13,14 +13,18 @@ from inspection.models import (
     ENDED,
     RANK,
     Batch,
+    Inspection,
     Job,
     JobState,
     Membership,
     ModelVersion,
     Product,
+    Purpose,
+    ReviewState,
     Role,
     TrainingRun,
     User,
+    Verdict,
 )
 
 VIEW, REVIEW, MANAGE, ADMINISTER = (
@@ -126,4 +130,59 @@ def check_open(batch: Batch) -> None:
     if batch.sealed_at or batch.cancel_requested_at:
         raise WrongState(
             "batch_sealed", f"Batch {batch.name} is closed; open a new batch for more pictures."
+        )
+
+
+# --- what a person may say of a part -----------------------------------------------------
+
+_State = ReviewState
+# IPC-CFX names the states, not the ways between them; these are ours. On a part that failed or
+# is in doubt, Rejected says that the call was false; on one that passed and was drawn for an
+# audit, Rejected says that there is no defect indeed, and Confirmed that one was missed.
+# Nothing leads back to NotVerifiedYet but an undo. A state may follow itself: with another
+# reason code, until the part is closed.
+NEXT_STATES: dict[ReviewState, tuple[ReviewState, ...]] = {
+    _State.NOT_VERIFIED: (_State.CONFIRMED, _State.REJECTED, _State.ACCEPTED, _State.REPAIRED),
+    _State.CONFIRMED: (
+        _State.CONFIRMED,
+        _State.REJECTED,
+        _State.ACCEPTED,
+        _State.REPAIRED,
+        _State.CLOSED,
+    ),
+    _State.REJECTED: (_State.REJECTED, _State.CONFIRMED, _State.ACCEPTED, _State.REPAIRED),
+    _State.ACCEPTED: (
+        _State.ACCEPTED,
+        _State.CONFIRMED,
+        _State.REJECTED,
+        _State.REPAIRED,
+        _State.CLOSED,
+    ),
+    _State.REPAIRED: (_State.REPAIRED, _State.CONFIRMED, _State.CLOSED),
+    _State.CLOSED: (),
+}
+
+
+def check_reviewable(inspection: Inspection) -> None:
+    """A person judges what the machine judged, never a part that has no verdict."""
+    if inspection.verdict not in (Verdict.PASSED, Verdict.FAILED):
+        raise WrongState(
+            "no_verdict",
+            "This part has no verdict to review. Submit its picture again.",
+        )
+    if inspection.purpose == Purpose.RESCORE:
+        raise WrongState(
+            "rescore", "This is a score by another model for comparison; review the first one."
+        )
+
+
+def check_next_state(now: str, then: str) -> None:
+    """Whether a review may bring a part from `now` to `then`."""
+    allowed = NEXT_STATES[ReviewState(now)]
+    if then not in allowed:
+        words = ", ".join(state.label for state in allowed) or "nothing: it is closed for good"
+        raise WrongState(
+            "bad_transition",
+            f"A part that is “{ReviewState(now).label}” cannot become "
+            f"“{ReviewState(then).label}”; it can become: {words}.",
         )

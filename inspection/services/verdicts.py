@@ -17,6 +17,8 @@ from inspection.models import (
     Verdict,
 )
 
+from .reviews import draw_audit
+
 # A score may differ by this much between two devices; so close to the limit a person looks.
 DEVICE_MARGIN = 1e-3
 
@@ -74,6 +76,7 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
     )
     if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED):
         _make_record(inspection)
+        draw_audit(inspection)
     return bool(written)
 
 

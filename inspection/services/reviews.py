@@ -1,0 +1,225 @@
+"""What people say of a part. Each review is a row of its own; the inspection carries the one
+that holds, and is written only if it still is as the reviewer saw it."""
+
+import random
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.live.push import push
+from inspection.models import (
+    Disposition,
+    Inspection,
+    Look,
+    Product,
+    ReasonCode,
+    Review,
+    ReviewState,
+    User,
+    Verdict,
+)
+
+from .access import require
+from .audit import record
+from .locking import lock_row
+from .reason_codes import check_usable
+
+MAX_COMMENT = 2000
+_chance = random.SystemRandom()  # nobody can tell beforehand which parts are audited
+
+
+def record_review(
+    user: User,
+    inspection: Inspection,
+    *,
+    state: ReviewState | str,
+    reason_code: ReasonCode | None = None,
+    comment: str = "",
+    look: Look | str = Look.FIRST,
+) -> Review:
+    """Write what `user` says of the part, as they saw it: `inspection.review_state` is what
+    was on their screen, and if another has judged meanwhile, a sentence says so.
+
+    A second look is kept for comparison and changes nothing.
+    """
+    product = inspection.viewpoint.product
+    require(user, policies.REVIEW, product)
+    policies.check_reviewable(inspection)
+    chosen = _state(state)
+    _check_words(reason_code, comment, product)
+    review = Review(
+        inspection=inspection,
+        state=chosen,
+        reason_code=reason_code,
+        comment=comment.strip(),
+        author=user,
+        look=look,
+    )
+    if look == Look.SECOND:
+        return _second_look(user, review)
+    policies.check_next_state(inspection.review_state, chosen)
+    with transaction.atomic():
+        before = _seen(inspection)
+        _move(inspection, review, by=user)
+        review.save(force_insert=True)
+        _write_down(user, "review.recorded", inspection, before, comment=review.comment)
+    return review
+
+
+def undo_review(user: User, review: Review) -> Review:
+    """Bring back the state before `review`; the undo is a review too. One's own newest, or, as
+    an engineer, anybody's."""
+    inspection = review.inspection
+    product = inspection.viewpoint.product
+    own = review.author_id == user.pk
+    require(user, policies.REVIEW if own else policies.MANAGE, product)
+    with transaction.atomic():
+        lock_row(inspection)
+        inspection.refresh_from_db()
+        standing = standing_reviews(inspection, review.look)
+        if not standing or standing[0].pk != review.pk:
+            raise WrongState(
+                "not_newest", "Only the newest review can be undone, and this is not it any more."
+            )
+        earlier = standing[1] if len(standing) > 1 else None
+        undo = Review(
+            inspection=inspection,
+            state=earlier.state if earlier else ReviewState.NOT_VERIFIED,
+            reason_code=earlier.reason_code if earlier else None,
+            author=user,
+            look=review.look,
+            undoes=review,
+        )
+        before = _seen(inspection)
+        if review.look == Look.FIRST:
+            _move(inspection, undo, by=earlier.author if earlier else None, holds=earlier)
+        undo.save(force_insert=True)
+        _write_down(user, "review.undone", inspection, before)
+    return undo
+
+
+def standing_reviews(inspection: Inspection, look: Look | str) -> list[Review]:
+    """What was said and not undone, newest first."""
+    said = Review.objects.filter(inspection=inspection, look=look, undoes=None, undone_by=None)
+    return list(said.select_related("author", "reason_code"))
+
+
+def draw_audit(inspection: Inspection) -> bool:
+    """Whether chance sends this passed part to a person too: called when its verdict is
+    written, in that transaction. The probability is kept with it, to weigh by its inverse."""
+    product = Product.objects.filter(viewpoints=inspection.viewpoint_id).only("audit_rate").get()
+    if not _chance.random() < product.audit_rate:
+        return False
+    drawn = Inspection.objects.filter(
+        pk=inspection.pk,
+        is_record=True,
+        verdict=Verdict.PASSED,
+        disposition=Disposition.AUTO,
+        audit_rate=None,
+    )
+    return bool(drawn.update(audit_rate=product.audit_rate))
+
+
+# --- how it is written -------------------------------------------------------------------
+
+
+def _move(
+    inspection: Inspection, review: Review, *, by: User | None, holds: Review | None = None
+) -> None:
+    """Put `review` on the inspection if it still is as it was seen. An undo puts back who
+    judged before, and when (`holds`)."""
+    at = review.created_at if review.undoes_id is None else (holds.created_at if holds else None)
+    now: dict[str, Any] = {
+        "review_state": review.state,
+        "review_reason": review.reason_code,
+        "reviewed_by": by,
+        "reviewed_at": at,
+    }
+    unchanged = Inspection.objects.filter(
+        pk=inspection.pk,
+        review_state=inspection.review_state,
+        reviewed_at=inspection.reviewed_at,
+    )
+    if not unchanged.update(**now):
+        raise _changed_meanwhile(inspection.pk)
+    for name, value in now.items():
+        setattr(inspection, name, value)
+
+
+def _second_look(user: User, review: Review) -> Review:
+    inspection = review.inspection
+    with transaction.atomic():
+        lock_row(inspection)
+        first = standing_reviews(inspection, Look.FIRST)
+        if not first:
+            raise WrongState("no_first_look", "This part has had no first look yet.")
+        if any(one.author_id == user.pk for one in first):
+            raise WrongState(
+                "own_first_look", "You judged this part yourself; somebody else looks again."
+            )
+        if standing_reviews(inspection, Look.SECOND):
+            raise WrongState("has_second_look", "This part has had its second look already.")
+        review.save(force_insert=True)
+        after = {"state": review.state, "reason": _code(review.reason_code), "look": review.look}
+        product = inspection.viewpoint.product
+        record(user, "review.second_look", inspection, product=product, after=after)
+    return review
+
+
+def _write_down(
+    user: User, action: str, inspection: Inspection, before: dict[str, Any], comment: str = ""
+) -> None:
+    after = _seen(inspection)
+    product = inspection.viewpoint.product
+    record(user, action, inspection, product=product, before=before, after=after, reason=comment)
+    if inspection.batch_id:
+        push(
+            f"batch:{inspection.batch_id}",
+            "review",
+            inspection_ids=[str(inspection.pk)],
+            review_state=inspection.review_state,
+        )
+
+
+def _seen(inspection: Inspection) -> dict[str, Any]:
+    by = inspection.reviewed_by
+    return {
+        "state": inspection.review_state,
+        "reason": _code(inspection.review_reason),
+        "by": by.get_username() if by else None,
+    }
+
+
+def _code(reason_code: ReasonCode | None) -> str | None:
+    return reason_code.code if reason_code else None
+
+
+def _state(state: ReviewState | str) -> ReviewState:
+    try:
+        return ReviewState(state)
+    except ValueError:
+        raise UserError("bad_state", f"{state} is no review state.", field="state") from None
+
+
+def _check_words(reason_code: ReasonCode | None, comment: str, product: Product) -> None:
+    if reason_code is not None:
+        check_usable(reason_code, product)
+    if len(comment) > MAX_COMMENT:
+        raise UserError(
+            "comment_too_long",
+            f"A comment has at most {MAX_COMMENT} characters; this one has {len(comment)}.",
+            field="comment",
+        )
+
+
+def _changed_meanwhile(key: UUID) -> WrongState:
+    now = Inspection.objects.select_related("reviewed_by").get(pk=key)
+    who = f" by {now.reviewed_by}" if now.reviewed_by else ""
+    return WrongState(
+        "changed_meanwhile",
+        f"Somebody judged this part a moment ago: “{now.get_review_state_display()}”{who}. "
+        "Nothing of yours was written; look again before you change it.",
+    )
