@@ -1,7 +1,7 @@
 """What a browser is told as it happens. The row is written first; a push only says "look".
 
-A topic is `run:<id>`, `batch:<id>`, `upload:<id>` or `jobs`. A push that fails is logged and
-forgotten: the page asks the row again when it reconnects.
+A topic is `run:<id>`, `batch:<id>`, `upload:<id>`, `jobs`, or `me` (one user's own). A push that
+fails is logged and forgotten: the page asks the row again when it reconnects.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MESSAGE_TYPE = "live.push"  # the consumer's handler is live_push(message)
 LEAVE_TYPE = "live.leave"
+OWN_TOPIC = "me"
 SEND_TIMEOUT_S = 3.0
 _encoder = DjangoJSONEncoder()
 
@@ -36,6 +37,12 @@ def push(topic: str, type: str, **payload: Any) -> None:
     """
     text = _encoder.encode({"topic": topic, "type": type, **payload})
     transaction.on_commit(partial(_send, topic, text), robust=True)
+
+
+def push_to(user_id: UUID, type: str, **payload: Any) -> None:
+    """Tell every open page of one user; it comes on the topic `me`, which needs no subscribing."""
+    text = _encoder.encode({"topic": OWN_TOPIC, "type": type, **payload})
+    transaction.on_commit(partial(_send, user_topic(user_id), text), robust=True)
 
 
 def hang_up(user_id: UUID) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from inspection.errors import UserError
 from inspection.models import ENDED, JobState, ModelVersion, TrainingRun, UploadArchive
 
-from . import receipts, uploads
+from . import notifications, receipts, uploads
 
 CHECKPOINT_DAYS = 7
 LEFTOVER_DAYS = 2
@@ -24,6 +24,7 @@ def tidy() -> dict[str, int]:
         "checkpoints": drop_checkpoints(),
         "staging": drop_staging(),
         "models": drop_unknown_models(),
+        "notifications": notifications.drop_old(),
     }
 
 

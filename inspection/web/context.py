@@ -1,10 +1,15 @@
-"""What the frame around every page needs. No queries: it is rendered with every answer."""
+"""What the frame around every page needs. No queries, since it is rendered with every answer;
+what costs one is asked only by the template that shows it."""
 
 import json
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from inspection.models import User
+from inspection.services import notifications
 
 from .phrases import PHRASES
 
@@ -27,4 +32,17 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "rail": entries,
         "htmx_config": json.dumps(settings.HTMX_CONFIG),
         "phrases": PHRASES,
+        "unread": SimpleLazyObject(lambda: _unread(request)),
     }
+
+
+def _unread(request: HttpRequest) -> str:
+    """What the bell shows: nothing, a count, or "99+"."""
+    user = getattr(request, "user", None)
+    return bell_count(notifications.unread_count(user)) if isinstance(user, User) else ""
+
+
+def bell_count(unread: int) -> str:
+    if unread > notifications.COUNTED:
+        return f"{notifications.COUNTED}+"
+    return str(unread or "")

@@ -22,6 +22,8 @@ PHRASES: Mapping[str, str | Promise] = {
     "job_queued": _("waiting for its turn"),
     "job_paused": _("waits for your decision"),
     "job_cancelling": _("stopping"),
+    "unread": _("Notifications, {n} unread"),
+    "no_unread": _("Notifications"),
     "live": _("Live"),
     "asking": _("Asking every 15 s"),
     "server_answered": _("The server answered {status}. Try again."),

@@ -4,13 +4,14 @@ import asyncio
 import json
 import time
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.db import connection, transaction
 
-from inspection.live.push import MESSAGE_TYPE, group_name, push
+from inspection.live.push import MESSAGE_TYPE, group_name, push, push_to, user_topic
 from tests.processes import EmbeddedRedis
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,3 +57,13 @@ def test_a_redis_that_is_down_does_not_fail_the_work(redis_server: EmbeddedRedis
         assert time.monotonic() - started < 4
     finally:
         redis_server.start()
+
+
+async def test_only_the_person_hears_what_is_theirs() -> None:
+    one, other = uuid4(), uuid4()
+    (layer, mine), (_, theirs) = await watch(user_topic(one)), await watch(user_topic(other))
+    await sync_to_async(push_to)(one, "notification", title="Ready")
+    message = await asyncio.wait_for(layer.receive(mine), 3)
+    assert json.loads(message["text"]) == {"topic": "me", "type": "notification", "title": "Ready"}
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(layer.receive(theirs), 0.2)

@@ -91,7 +91,15 @@ class World:
         }
 
 
-LISTS = ("products", "models", "jobs", "jobs_running", "settings_about", "settings_weights")
+LISTS = (
+    "products",
+    "models",
+    "jobs",
+    "jobs_running",
+    "notifications",
+    "settings_about",
+    "settings_weights",
+)
 
 
 def populate(size: int = 2) -> World:

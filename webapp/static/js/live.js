@@ -13,7 +13,12 @@ export function watch(topics, onPush, refresh) {
     if (!watchers.has(topic)) watchers.set(topic, []);
     watchers.get(topic).push({ onPush, refresh });
   }
-  if (open) socket.send(JSON.stringify({ subscribe: topics }));
+  if (open) subscribe(topics);
+}
+
+// `me` is everybody's own: the server sends it unasked.
+function subscribe(topics) {
+  socket.send(JSON.stringify({ subscribe: topics.filter((topic) => topic !== "me") }));
 }
 
 function refreshAll() {
@@ -36,7 +41,7 @@ function connect() {
   socket.onopen = () => {
     open = true;
     wait = 500;
-    socket.send(JSON.stringify({ subscribe: [...watchers.keys()] }));
+    subscribe([...watchers.keys()]);
   };
   socket.onmessage = (event) => {
     const message = JSON.parse(event.data);

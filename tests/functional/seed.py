@@ -1,0 +1,236 @@
+"""Rows and pictures that every page has something to show of, without any training.
+
+    python tests/functional/seed.py [UNITS]        (with the settings of the stack)
+
+Takes a few seconds. The pictures are the demo's own drawings; scores and heatmaps come from how
+far a picture is from a good one, which is enough to look at pages by.
+"""
+
+import io
+import os
+import random
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings.dev")
+
+import django
+
+django.setup()
+
+import numpy as np
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from PIL import Image as Pillow
+
+from inspection import ml_adapter
+from inspection.ids import new_id
+from inspection.models import (
+    Batch,
+    Disposition,
+    Image,
+    ImageResult,
+    Inspection,
+    InspectionImage,
+    JobState,
+    Lot,
+    ModelVersion,
+    Purpose,
+    RunLogLine,
+    RunMetric,
+    Station,
+    Unit,
+    Upload,
+    UploadReceipt,
+    User,
+    Verdict,
+    Viewpoint,
+)
+from inspection.services import images, notifications, products
+from inspection.services.verdicts import strongest_cell
+from ml.data.assemblies.writer import defective_sample, good_sample
+from tests.factories.dataset import DatasetImageFactory, DatasetSnapshotFactory
+from tests.factories.model_version import ModelVersionFactory
+from tests.factories.training_run import TrainingRunFactory
+
+KINDS = ("missing_part", "scratch", "solder_bridge", "shifted_part", "stain", "cut_lead")
+SIZE = 128  # a quarter of the time to draw
+Picture = Any  # an array, uint8 (H, W, 3)
+
+
+def main(units: int) -> None:
+    product = products.create_product(None, code="DEMO-ASSEMBLY", name="Demo assembly")
+    viewpoint = product.viewpoints.get()
+    good = [good_sample(1, n, size=SIZE).picture for n in range(12)]
+    dataset = products.good_dataset(viewpoint)
+    for n, pixels in enumerate(good):
+        kept = keep(pixels, f"good-{n:03}.png")
+        DatasetImageFactory(dataset=dataset, image=kept, file_name=kept.original_name)
+    active = trained(viewpoint, ModelVersion.State.ACTIVE)
+    trained(viewpoint, ModelVersion.State.CANDIDATE)
+    batch = judged(active, good, units)
+    refused_file(batch)
+    for user in User.objects.all():
+        notifications.notify(
+            user, kind="run_done", title="Model 2 of Demo assembly is trained", url="/models/"
+        )
+
+
+def keep(pixels: Picture, name: str) -> Image:
+    return images.store_image(None, name, io.BytesIO(encoded(pixels, "PNG")))[0]
+
+
+def encoded(pixels: Picture, kind: str) -> bytes:
+    target = io.BytesIO()
+    Pillow.fromarray(pixels).save(target, kind)
+    return target.getvalue()
+
+
+def trained(viewpoint: Viewpoint, state: str) -> ModelVersion:
+    """A model without files, of a run with curves and a log."""
+    dataset = products.good_dataset(viewpoint)
+    now = timezone.now()
+    run = TrainingRunFactory(
+        viewpoint=viewpoint,
+        snapshot=DatasetSnapshotFactory(dataset=dataset),
+        state=JobState.DONE,
+        started_at=now - timedelta(minutes=9),
+        finished_at=now - timedelta(minutes=4),
+        progress={"fraction": 1.0},
+    )
+    for step in range(40):
+        RunMetric.objects.create(
+            run=run, stage="inpaint", step=step, values={"loss": 0.4 / (1 + step / 8)}
+        )
+    RunLogLine.objects.create(run=run, attempt=1, message="40 steps at 8 pictures")
+    return ModelVersionFactory(training_run=run, state=state, method="fused", scale_high=1.6)
+
+
+def judged(version: ModelVersion, good: list[Picture], units: int) -> Batch:
+    """A closed production batch of one lot: most passed, some failed, some to be looked at."""
+    product = version.viewpoint.product
+    lot = Lot.objects.create(product=product, code="L-2451", work_order="WO-88120")
+    station = Station.objects.create(code="AOI-1", name="AOI after reflow", line="SMT 1")
+    batch = Batch.objects.create(
+        viewpoint=version.viewpoint,
+        number=1,
+        name="L-2451",
+        lot=lot,
+        station=station,
+        model_version=version,
+        operating_point=version.operating_points.get(),
+        sealed_at=timezone.now(),
+    )
+    for n in range(units):
+        judge(batch, good[n % len(good)], n)
+    return batch
+
+
+def judge(batch: Batch, reference: Picture, n: int) -> None:
+    kind = KINDS[n // 4 % len(KINDS)] if n % 4 == 0 else ""
+    sample = defective_sample(2, kind, n, size=SIZE) if kind else good_sample(3, n, size=SIZE)
+    verdict, disposition, score = outcome(n, bool(kind))
+    unit = Unit.objects.create(
+        product=batch.viewpoint.product, lot=batch.lot, serial_number=f"SN-{4500 + n}"
+    )
+    inspection = Inspection.objects.create(
+        viewpoint=batch.viewpoint,
+        batch=batch,
+        lot=batch.lot,
+        unit=unit,
+        station=batch.station,
+        work_order=batch.lot.work_order if batch.lot else "",
+        purpose=Purpose.PRODUCTION,
+        model_version=batch.model_version,
+        operating_point=batch.operating_point,
+        verdict=verdict,
+        disposition=disposition,
+        score=score,
+        p_value=None if score is None else 0.01 if kind else 0.42,
+        error="The camera sent half a picture." if verdict == Verdict.ERROR else "",
+        is_record=verdict in (Verdict.PASSED, Verdict.FAILED),
+        completed_at=timezone.now() - timedelta(minutes=3 * n),
+    )
+    picture = InspectionImage.objects.create(
+        inspection=inspection,
+        image=keep(sample.picture, f"SN-{4500 + n}.png"),
+        file_name=f"SN-{4500 + n}.png",
+    )
+    result = ImageResult(
+        id=new_id(),
+        inspection=inspection,
+        picture=picture,
+        model_version=batch.model_version,
+        operating_point=batch.operating_point,
+        verdict=verdict,
+        disposition=disposition,
+        score=score,
+        p_value=inspection.p_value,
+        error=inspection.error,
+    )
+    if score is not None:
+        draw(result, sample.picture, sample.mask, reference)
+        inspection.cell = strongest_cell([result])
+        inspection.save(update_fields=["cell"])
+    result.save(force_insert=True)
+
+
+def outcome(n: int, defective: bool) -> tuple[str, str, float | None]:
+    if n == 7:
+        return Verdict.ERROR, Disposition.NEEDS_REVIEW, None
+    if defective:
+        return Verdict.FAILED, Disposition.AUTO, 1.1 + random.Random(n).random() / 3
+    if n % 9 == 1:
+        return Verdict.PASSED, Disposition.NEEDS_REVIEW, 0.97
+    return Verdict.PASSED, Disposition.AUTO, random.Random(n).random() * 0.8
+
+
+def draw(result: ImageResult, pixels: Picture, mask: Picture | None, reference: Picture) -> None:
+    """The three pictures of a result, and where it differs."""
+    heat = np.zeros((SIZE, SIZE), np.float32)
+    if mask is not None and mask.any():
+        soft = Pillow.fromarray((mask > 0).astype(np.uint8) * 255).resize((32, 32))
+        heat = np.asarray(soft.resize((SIZE, SIZE), Pillow.Resampling.BICUBIC)) / 255 * 1.5
+        rows, columns = np.nonzero(mask)
+        box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        x, y, right, bottom = (float(edge) / SIZE for edge in box)
+        result.regions = [
+            {
+                "x": x,
+                "y": y,
+                "width": right - x,
+                "height": bottom - y,
+                "area": float((mask > 0).mean()),
+                "peak": result.score,
+            }
+        ]
+    coloured = io.BytesIO()
+    ml_adapter.heatmap(heat, 0.0, 1.6).save(coloured, "PNG")
+    folder = f"results/seed/{result.pk}"
+    result.view_key = save(f"{folder}/view.webp", encoded(pixels, "WEBP"))
+    result.restored_key = save(f"{folder}/restored.webp", encoded(reference, "WEBP"))
+    result.heatmap_key = save(f"{folder}/heatmap.png", coloured.getvalue())
+
+
+def save(key: str, content: bytes) -> str:
+    return str(default_storage.save(key, ContentFile(content)))
+
+
+def refused_file(batch: Batch) -> None:
+    upload = Upload.objects.create(batch=batch, state=JobState.DONE, closed_at=timezone.now())
+    UploadReceipt.objects.create(
+        upload=upload,
+        client_key="broken",
+        file_name="SN-4499.png",
+        outcome=UploadReceipt.Outcome.REFUSED,
+        code="broken",
+        message="SN-4499.png is cut off: copy it again from the camera.",
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 32)
