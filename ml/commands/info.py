@@ -27,7 +27,9 @@ def main(argv: Sequence[str]) -> int:
     except ModelError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    manifest["calibration"] = {k: v for k, v in manifest["calibration"].items() if k != "scores"}
+    manifest["calibration"] = {
+        k: v for k, v in manifest["calibration"].items() if k not in ("scores", "peaks")
+    }
     for key in LONG:
         manifest.pop(key, None)
     if arguments.text or (sys.stdout.isatty() and not arguments.json):

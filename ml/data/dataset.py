@@ -29,7 +29,8 @@ class PictureSet:
     """Pictures at one size; row i of `pixels` is the picture `ids[i]`.
 
     pixels: uint8 (N, 3, S, S); sizes: the original (width, height); unreadable: id → reason;
-    symmetries: what the parts may do and stay good, for training to show them that way.
+    symmetries: what the parts may do and stay good, for training to show them that way;
+    transforms: how each was brought to the common pose, empty where none is.
     """
 
     ids: list[str]
@@ -37,6 +38,7 @@ class PictureSet:
     sizes: list[tuple[int, int]]
     unreadable: dict[str, str] = field(default_factory=dict)
     symmetries: tuple[str, ...] = ()
+    transforms: list[Tensor | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,7 +47,9 @@ class PictureSet:
         """The pictures with these ids, in this order."""
         place = {id_: index for index, id_ in enumerate(self.ids)}
         rows = [place[id_] for id_ in ids]
-        return PictureSet(list(ids), self.pixels[rows], [self.sizes[r] for r in rows])
+        sizes = [self.sizes[r] for r in rows]
+        transforms = [self.transforms[r] for r in rows] if self.transforms else []
+        return PictureSet(list(ids), self.pixels[rows], sizes, transforms=transforms)
 
     def floats(self, rows: Sequence[int] | Tensor | slice = slice(None)) -> Tensor:
         """Rows as (n, 3, S, S) in 0..1."""
@@ -63,6 +67,7 @@ def load_pictures(
     ids: list[str] = []
     squares: list[Tensor] = []
     sizes: list[tuple[int, int]] = []
+    transforms: list[Tensor | None] = []
     unreadable: dict[str, str] = {}
     for index, source in enumerate(sources):
         try:
@@ -71,9 +76,11 @@ def load_pictures(
             unreadable[source.id] = str(error) or type(error).__name__
         else:
             ids.append(source.id)
-            squares.append(model_view(picture, size, aligner).pixels)
+            seen = model_view(picture, size, aligner)
+            squares.append(seen.pixels)
+            transforms.append(seen.transform)
             sizes.append(picture.size)
         if progress:
             progress(index + 1, len(sources))
     pixels = torch.stack(squares) if squares else torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    return PictureSet(ids, pixels, sizes, unreadable)
+    return PictureSet(ids, pixels, sizes, unreadable, transforms=transforms)

@@ -34,10 +34,15 @@ class ModelView:
 
     def back(self, maps: Tensor) -> Tensor:
         """Maps (…, S, S) of this view, brought back to where the picture has them."""
-        if self.transform is None:
-            return maps
-        flat = maps.reshape(1, -1, *maps.shape[-2:])
-        return warp(flat, inverse(self.transform).to(maps.device)).reshape(maps.shape)
+        return moved_back(maps, self.transform)
+
+
+def moved_back(maps: Tensor, transform: Tensor | None) -> Tensor:
+    """Maps (…, S, S) of a view with this transform, brought back to where the picture has them."""
+    if transform is None:
+        return maps
+    flat = maps.reshape(1, -1, *maps.shape[-2:])
+    return warp(flat, inverse(transform).to(maps.device)).reshape(maps.shape)
 
 
 def model_view(picture: Image.Image, size: int, aligner: Aligner | None) -> ModelView:

@@ -117,7 +117,7 @@ class Scorer:
             map=heat,
             view=view,
             restored=view if restored is None else _bytes(box, seen.back(restored)),
-            regions=find_regions(heat, self.manifest["scale"]["low"]),
+            regions=find_regions(heat, self.manifest["scale"]["low"], peaks=self.peaks),
             scores=decided.scores,
         )
 
@@ -125,6 +125,12 @@ class Scorer:
     def calibration_scores(self) -> NDArray[np.float64]:
         """Scores of the calibration normals, ascending."""
         return np.array(self.manifest["calibration"]["scores"])
+
+    @property
+    def peaks(self) -> NDArray[np.float64] | None:
+        """Highest values of the calibration normals' maps; None in models of an older version."""
+        known = self.manifest["calibration"].get("peaks")
+        return None if known is None else np.array(known)
 
 
 def _bytes(box: Letterbox, image: Tensor) -> NDArray[np.uint8]:

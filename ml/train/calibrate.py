@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.data.letterbox import Letterbox
+from ml.data.model_view import moved_back
 from ml.features import FeatureExtractor
 from ml.masks import sweep, zone_mask
 from ml.memory.memory import Memory
@@ -26,11 +27,13 @@ REMEMBERED_NORMALS = 40  # training pictures, each left out of the memory, for i
 
 @dataclass
 class Calibration:
-    """What the stage found out; scores: by name, of the calibration normals, ascending."""
+    """What the stage found out; scores: by name, of the calibration normals, ascending; peaks:
+    the highest values of their maps as they are shown, ascending, for the regions' p-values."""
 
     decision: Decision
     choice: Choice
     scores: dict[str, list[float]]
+    peaks: list[float]
     scale: dict[str, float]
     images_per_second: float
 
@@ -87,13 +90,15 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
     samples, more = _samples(context, look), _remembered_normals(look, engine, remembered)
     choice = choose(samples, more, context.method.decision, engine.extractor.stand_in)
     started = time.monotonic()
-    decided = [look.decided(choice.decision, id_) for id_ in context.state.calibration]
+    ids = context.state.calibration
+    decided = [look.decided(choice.decision, id_) for id_ in ids]
     speed = len(decided) / (time.monotonic() - started)
     clock.keep()
     return Calibration(
         decision=choice.decision,
         choice=choice,
         scores={name: sorted(d[1].scores[name] for d in decided) for name in decided[0][1].scores},
+        peaks=sorted(look.shown_peak(id_, d.map) for id_, (_, d) in zip(ids, decided, strict=True)),
         scale=_scale(choice.decision, decided, samples),
         images_per_second=speed,
     )
@@ -134,6 +139,11 @@ class Looker:
         box = self.box(id_)
         found = decision.decide(self.evidence(self.image(id_), self.large(id_)), box)
         return float(box.crop(found.map).max()), found
+
+    def shown_peak(self, id_: str, heat: Tensor) -> float:
+        """The highest value of a map (S, S) as it is shown, turned back to the picture."""
+        (transform,) = self.context.pictures.subset([id_]).transforms or [None]
+        return float(self.box(id_).crop(moved_back(heat, transform)).max())
 
     def damaged(self, ids: list[str], seed: int) -> list[tuple[Tensor, Tensor | None, str]]:
         """Synthetic defects on these pictures, at both sizes, and their kinds.

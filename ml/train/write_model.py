@@ -97,6 +97,7 @@ def _manifest(
             "n": len(scores),
             "scores": scores,
             "parts": {k: v for k, v in found.scores.items() if k != "decision"},
+            "peaks": found.peaks,
             "alpha_min": smallest_alpha(len(scores)),
         },
         "scale": found.scale,

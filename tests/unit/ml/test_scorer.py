@@ -13,6 +13,7 @@ from conftest import part
 from PIL import Image
 
 from ml.__main__ import main
+from ml.data.model_view import model_view
 from ml.scoring import ModelError, Scorer, render_heatmap
 from ml.scoring.regions import find_regions
 
@@ -59,6 +60,39 @@ def test_a_clear_defect_is_found_where_it_is(scorer: Scorer) -> None:
     region = bad.regions[0]
     assert region.x <= 49 / 96 <= region.x + region.width
     assert region.peak == pytest.approx(bad.map.max())
+    assert region.p_value == pytest.approx(1 / 41)
+    assert len(region.polygon) >= 3
+
+
+def test_regions_of_an_older_model_have_no_p_value(scorer: Scorer) -> None:
+    calibration = {k: v for k, v in scorer.manifest["calibration"].items() if k != "peaks"}
+    manifest = {**scorer.manifest, "calibration": calibration}
+    old = Scorer(manifest, scorer.engine, scorer.decision, scorer.aligner)
+    region = old.score_one(part(300, defect=True)).regions[0]
+    assert region.p_value is None
+    assert region.polygon
+
+
+def test_calibration_peaks_are_those_of_the_shown_maps(scorer: Scorer, trained: Path) -> None:
+    state = json.loads((trained / "state.json").read_text())
+    assert len(scorer.manifest["calibration"]["peaks"]) == 40
+    for id_ in state["calibration"][:5]:
+        peak = scorer.score_one(part(int(id_.removeprefix("part-")))).map.max()
+        assert min(abs(peak - k) for k in scorer.manifest["calibration"]["peaks"]) < 1e-4
+
+
+def test_a_picture_is_scored_in_one_square_by_the_engine_and_the_decision(scorer: Scorer) -> None:
+    """The plain way of a small picture, step by step: nothing is added to it, bit by bit."""
+    picture = part(17, defect=True)
+    seen = model_view(picture, scorer.size, scorer.aligner)
+    assert scorer.engine.memory
+    large = seen.at(picture, scorer.engine.memory.view.size).float() / 255
+    evidence = scorer.engine.evidence(seen.pixels.float() / 255, large)
+    decided = scorer.decision.decide(evidence, seen.box)
+    scored = scorer.score_one(picture)
+    assert (scored.score, scored.scores) == (decided.score, decided.scores)
+    assert scored.paper_score == evidence.eq7
+    assert np.array_equal(scored.map, seen.box.crop(seen.back(decided.map)).numpy())
 
 
 def test_calibration_scores_are_reproduced(scorer: Scorer, trained: Path) -> None:
