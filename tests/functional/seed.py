@@ -6,6 +6,7 @@ Takes a few seconds. The pictures are the demo's own drawings; scores and heatma
 far a picture is from a good one, which is enough to look at pages by.
 """
 
+# ruff: noqa: E402  (models can be imported once Django is set up)
 import io
 import os
 import random
