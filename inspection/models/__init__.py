@@ -4,6 +4,7 @@ from .audit_event import AppendOnlyError, AuditEvent
 from .base import ENDED, Job, JobState, Keyed
 from .batch import Batch, Purpose, ScoringChunk
 from .dataset import Dataset, DatasetImage, DatasetSnapshot, SnapshotImage
+from .drift import DriftAlert
 from .exchange import ApiKey, Endpoint, OutboxEvent
 from .image import Image
 from .inspection import (
@@ -40,6 +41,7 @@ __all__ = [
     "DatasetSnapshot",
     "DefectTally",
     "Disposition",
+    "DriftAlert",
     "Endpoint",
     "Escape",
     "HourlyTally",

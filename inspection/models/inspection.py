@@ -121,6 +121,11 @@ class Inspection(Keyed):
             models.Index(
                 fields=["-id"], condition=Q(audit_rate__isnull=False), name="inspection_audits"
             ),
+            models.Index(
+                fields=["viewpoint"],
+                condition=Q(audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED),
+                name="inspection_audits_due",
+            ),
         )
         constraints = (
             models.UniqueConstraint(

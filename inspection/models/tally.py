@@ -25,12 +25,26 @@ class HourlyTally(Keyed):
     failed = models.PositiveIntegerField(default=0, help_text="by the machine, nobody need look")
     review = models.PositiveIntegerField(default=0, help_text="the machine asked for a person")
     confirmed = models.PositiveIntegerField(default=0, help_text="DefectConfirmed")
-    rejected = models.PositiveIntegerField(default=0, help_text="DefectRejected: false calls")
+    rejected = models.PositiveIntegerField(
+        default=0, help_text="DefectRejected, of parts that the machine did not pass: false calls"
+    )
     accepted = models.PositiveIntegerField(default=0, help_text="DefectAccepted")
     repaired = models.PositiveIntegerField(default=0, help_text="DefectRepaired")
     closed = models.PositiveIntegerField(default=0, help_text="DefectClosed")
     waiting = models.PositiveIntegerField(
         default=0, help_text="failed or in doubt, and not verified yet"
+    )
+    missed = models.PositiveIntegerField(
+        default=0, help_text="passed by the machine, found defective by a person"
+    )
+    # Audits of passed parts. A part that was drawn with probability π stands for 1/π parts;
+    # in hundredths of a part, so that sums are whole numbers and do not depend on their order.
+    audited = models.PositiveIntegerField(default=0, help_text="drawn for an audit and judged")
+    audited_bad = models.PositiveIntegerField(default=0)
+    audit_weight = models.PositiveBigIntegerField(default=0, help_text="Σ 1/π, in hundredths")
+    audit_weight_bad = models.PositiveBigIntegerField(default=0)
+    audit_weight_squares = models.PositiveBigIntegerField(
+        default=0, help_text="Σ 1/π², in ten-thousandths"
     )
     scores = models.PositiveIntegerField(default=0, help_text="passed parts with a score")
     score_sum = models.FloatField(default=0.0)
@@ -38,7 +52,12 @@ class HourlyTally(Keyed):
 
     class Meta:
         ordering = ("hour",)
-        indexes = (models.Index(fields=["hour"], name="tally_by_hour"),)
+        indexes = (
+            models.Index(fields=["hour"], name="tally_by_hour"),
+            models.Index(
+                fields=["viewpoint"], condition=models.Q(waiting__gt=0), name="tally_waiting"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.viewpoint} {self.hour:%Y-%m-%d %H}h"
@@ -59,8 +78,8 @@ class DefectTally(Keyed):
         "ReasonCode", on_delete=models.PROTECT, null=True, blank=True, related_name="tallies"
     )
     cell = models.PositiveSmallIntegerField(null=True, blank=True)
-    calls = models.PositiveIntegerField(default=0, help_text="failed by the machine")
-    confirmed = models.PositiveIntegerField(default=0, help_text="not rejected by a person")
+    calls = models.PositiveIntegerField(default=0, help_text="not passed by the machine")
+    confirmed = models.PositiveIntegerField(default=0, help_text="a person says: a defect")
 
     class Meta:
         indexes = (models.Index(fields=["hour"], name="defect_tally_by_hour"),)

@@ -2,6 +2,7 @@
 that holds, and is written only if it still is as the reviewer saw it."""
 
 import random
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from .access import require
 from .audit import record
 from .locking import lock_row
 from .reason_codes import check_usable
+from .tallies import Counted, moved
 
 MAX_COMMENT = 2000
 _chance = random.SystemRandom()  # nobody can tell beforehand which parts are audited
@@ -145,6 +147,10 @@ def _move(
     )
     if not unchanged.update(**now):
         raise _changed_meanwhile(inspection.pk)
+    after = Counted.of(Inspection.objects.get(pk=inspection.pk))
+    if after:
+        state, reason = inspection.review_state, inspection.review_reason_id
+        moved(replace(after, review_state=state, reason_id=reason), after)
     for name, value in now.items():
         setattr(inspection, name, value)
 

@@ -18,6 +18,7 @@ from inspection.models import (
 )
 
 from .reviews import draw_audit
+from .tallies import Counted, moved
 
 # A score may differ by this much between two devices; so close to the limit a person looks.
 DEVICE_MARGIN = 1e-3
@@ -74,9 +75,9 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
         cell=strongest_cell(ranked),
         completed_at=timezone.now(),
     )
-    if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED):
-        _make_record(inspection)
+    if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED) and _make_record(inspection):
         draw_audit(inspection)
+        moved(None, Counted.of(Inspection.objects.get(pk=inspection.pk)))
     return bool(written)
 
 
@@ -98,16 +99,17 @@ def _severity(result: ImageResult) -> tuple[int, bool]:
     return _WORST_FIRST.index(Verdict(result.verdict)), result.disposition != Disposition.AUTO
 
 
-def _make_record(inspection: Inspection) -> None:
+def _make_record(inspection: Inspection) -> bool:
     """The first production inspection of a unit that came to a decision is the one that
     counts. Two at once: the database lets one through, the other stays a retest."""
     if inspection.purpose != Purpose.PRODUCTION or inspection.unit_id is None:
-        return
+        return False
     earlier = Inspection.objects.filter(
         unit_id=inspection.unit_id, viewpoint_id=inspection.viewpoint_id, is_record=True
     )
     try:
         with transaction.atomic():
-            Inspection.objects.filter(~Exists(earlier), pk=inspection.pk).update(is_record=True)
+            first = Inspection.objects.filter(~Exists(earlier), pk=inspection.pk)
+            return bool(first.update(is_record=True))
     except IntegrityError:
-        return
+        return False
