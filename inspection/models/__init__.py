@@ -6,6 +6,7 @@ from .batch import Batch, Purpose, ScoringChunk
 from .dataset import Dataset, DatasetImage, DatasetSnapshot, SnapshotImage
 from .drift import DriftAlert
 from .exchange import ApiKey, Endpoint, OutboxEvent
+from .gate import GateCheck
 from .image import Image
 from .inspection import (
     Disposition,
@@ -20,6 +21,7 @@ from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
 from .product import Product
+from .retraining_plan import RetrainingPlan
 from .review import Escape, Look, ReasonCode, Review, ReviewClaim
 from .station import Station
 from .tally import DefectTally, HourlyTally
@@ -44,6 +46,7 @@ __all__ = [
     "DriftAlert",
     "Endpoint",
     "Escape",
+    "GateCheck",
     "HourlyTally",
     "Image",
     "ImageResult",
@@ -62,6 +65,7 @@ __all__ = [
     "Product",
     "Purpose",
     "ReasonCode",
+    "RetrainingPlan",
     "Review",
     "ReviewClaim",
     "ReviewState",

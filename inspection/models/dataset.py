@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from .base import Keyed
 
@@ -26,13 +27,26 @@ class Dataset(Keyed):
 
 
 class DatasetImage(Keyed):
-    """A picture's place in a dataset. `label` is empty for a good part."""
+    """A picture's place in a dataset. `label` is empty for a good part.
+
+    Of a golden set, a defect may be one that every model must catch, and a good part one that
+    every model must pass. `origin` is the inspection that a picture was taken over from.
+    """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="items")
     image = models.ForeignKey("Image", on_delete=models.PROTECT, related_name="dataset_items")
     file_name = models.CharField(max_length=255)
     label = models.CharField(max_length=60, blank=True)
     lot_code = models.CharField(max_length=80, blank=True)
+    must_catch = models.BooleanField(default=False)
+    must_pass = models.BooleanField(default=False)
+    origin = models.ForeignKey(
+        "Inspection",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="dataset_items",
+    )
     added_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -43,6 +57,10 @@ class DatasetImage(Keyed):
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=["dataset", "image"], name="dataset_image_once"),
+            models.CheckConstraint(
+                condition=(Q(must_catch=False) | ~Q(label="")) & (Q(must_pass=False) | Q(label="")),
+                name="dataset_image_flag_fits_label",
+            ),
         )
 
     def __str__(self) -> str:

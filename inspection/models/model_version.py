@@ -34,6 +34,14 @@ class ModelVersion(Keyed):
     promoted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    replaced = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="the one that judged before it: where a rollback leads",
+    )
 
     class Meta:
         ordering = ("-number",)

@@ -28,6 +28,12 @@ class TrainingRun(Job):
         EXCLUDE = "exclude", "Leave out clear outliers and go on"
         KEEP = "keep", "Keep every picture"
 
+    class Trigger(models.TextChoices):
+        PERSON = "person", "Started by a person"
+        SELECTION = "selection", "False calls that are to be learned"
+        SCHEDULE = "schedule", "By schedule"
+        DRIFT = "drift", "After a drift alert"
+
     viewpoint = models.ForeignKey(
         "Viewpoint", on_delete=models.PROTECT, related_name="training_runs"
     )
@@ -48,6 +54,7 @@ class TrainingRun(Job):
     symmetries = models.JSONField(
         default=list, blank=True, help_text="of the viewpoint, as they were at the start"
     )
+    trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.PERSON)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
