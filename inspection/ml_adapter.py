@@ -83,6 +83,13 @@ def needed_normals(alpha: float) -> int:
     return int(calibration.needed_normals(alpha))
 
 
+def false_calls_interval(n: int, alpha: float, new: int, level: float) -> tuple[int, int]:
+    """How many of `new` good parts a calibration of `n` will fail: a central interval."""
+    from ml import calibration
+
+    return calibration.false_calls_interval(n, alpha, new, level)
+
+
 def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """Area under the ROC curve of scores against labels (True: defect)."""
     from ml import metrics

@@ -1,5 +1,7 @@
 """Model versions: which one judges, and where its limits lie."""
 
+import math
+
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -8,6 +10,7 @@ from inspection import ml_adapter, policies
 from inspection.errors import UserError
 from inspection.models import ModelVersion, OperatingPoint, User
 
+from . import operating
 from .access import require
 from .audit import record
 from .locking import lock_row
@@ -48,16 +51,25 @@ def set_operating_point(
     user: User | None,
     version: ModelVersion,
     *,
-    alpha_fail: float,
-    alpha_review: float,
+    alpha_fail: float | None = None,
+    alpha_review: float | None = None,
+    threshold_fail: float | None = None,
+    threshold_review: float | None = None,
     reason: str,
 ) -> OperatingPoint:
-    """Draw the lines of `version` anew. The old ones stay on record, no longer in force."""
+    """Draw the lines of `version` anew. The old ones stay on record, no longer in force.
+
+    Each line is given by its promised rate or by its score; a score is moved down to the next
+    calibration part, since between two of them nothing differs that the calibration could show.
+    Raises UserError, with how many calibration parts it takes, for what so few cannot promise.
+    """
     product = version.viewpoint.product
     require(user, policies.MANAGE, product)
     if not reason.strip():
         raise UserError("reason_missing", "Say why the limits are changed.", field="reason")
     scores = calibration_scores(version)
+    alpha_fail = _alpha(scores, alpha_fail, threshold_fail, "fail")
+    alpha_review = _alpha(scores, alpha_review, threshold_review, "review")
     _check_alphas(alpha_fail, alpha_review, len(scores))
     with transaction.atomic():
         lock_row(version.viewpoint)  # limits are drawn by one after the other
@@ -94,7 +106,29 @@ def default_alphas(n: int) -> tuple[float, float]:
 
 def calibration_scores(version: ModelVersion) -> list[float]:
     """The scores of the pictures that the limits are set by, sorted."""
-    return [float(score) for score in version.manifest["calibration"]["scores"]]
+    return sorted(float(score) for score in version.manifest["calibration"]["scores"])
+
+
+def _alpha(scores: list[float], alpha: float | None, threshold: float | None, line: str) -> float:
+    """The rate of one line, from whichever of the two it is given by."""
+    if threshold is None:
+        if alpha is None:
+            raise ValueError(f"the {line} line needs a rate or a score")
+        return alpha
+    n, highest = len(scores), max(scores)
+    if not math.isfinite(threshold):
+        raise UserError("bad_threshold", "The limit must be a number.", field=f"threshold_{line}")
+    if threshold > highest:
+        tightest = ml_adapter.smallest_alpha(n)
+        raise UserError(
+            "threshold_too_high",
+            f"A limit of {threshold:g} lies above all {n} calibration parts (the highest has "
+            f"{highest:g}), so nothing says how many good parts it would fail. Below "
+            f"{tightest:.2%} it takes more of them: {ml_adapter.needed_normals(tightest / 2)} "
+            f"for {tightest / 2:.2%}.",
+            field=f"threshold_{line}",
+        )
+    return operating.alpha_at(scores, threshold)
 
 
 def _check_alphas(alpha_fail: float, alpha_review: float, n: int) -> None:

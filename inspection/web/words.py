@@ -24,6 +24,7 @@ ERROR = Sign("error", "Error", "alert-triangle", "v-none")
 SKIPPED = Sign("skipped", "Skipped", "ban", "v-none")
 WAITING = Sign("waiting", "Waiting", "clock", "v-none")
 VERDICTS = (PASS, FAIL, REVIEW, ERROR)
+BY_KEY = {sign.key: sign for sign in VERDICTS}
 
 
 def verdict_sign(verdict: str, disposition: str) -> Sign:

@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from inspection.models import Inspection, Job
 from inspection.web import words
+from inspection.web.limits import per_cent
 
 register = template.Library()
 register.filter("duration", words.duration)
@@ -80,6 +81,18 @@ def percent1(fraction: Any) -> str:
     if fraction not in (None, "") and 0 < float(fraction) < 0.0005:
         return "< 0.1 %"
     return "" if fraction in (None, "") else f"{float(fraction) * 100:.1f} %"
+
+
+@register.filter
+def field_percent(fraction: Any) -> str:
+    """A rate as a number field holds it, in per cent."""
+    return "" if fraction in (None, "") else per_cent(float(fraction))
+
+
+@register.filter
+def verdict_sign_of(key: str) -> words.Sign:
+    """`pass`, `fail` or `review` as the sign that pages show."""
+    return words.BY_KEY[key]
 
 
 @register.filter

@@ -74,6 +74,11 @@ class World:
             "inspection, worst first": reverse("inspection", args=[self.inspection.pk])
             + "?order=worst",
             "model": reverse("model", args=[self.version.pk]),
+            "limits": reverse("model_limits", args=[self.version.pk]),
+            "other limits": reverse("model_limit_figures", args=[self.version.pk])
+            + "?fail=5&review=20&defects=12",
+            "what limits change": reverse("model_limit_changes", args=[self.version.pk])
+            + "?fail=5&review=20&was=fail&will=review",
             "viewpoint": reverse("viewpoint", args=product),
             "run with a model": reverse("run", args=[self.version.training_run_id]),
         }
