@@ -90,7 +90,7 @@ def _escaped(version: ModelVersion) -> QuerySet[Inspection]:
     )
 
 
-Labelled = tuple[UUID, float, str, str]
+Labelled = tuple[UUID, float | None, str, str]
 
 
 def _labelled(version: ModelVersion) -> list[Labelled]:
@@ -110,7 +110,7 @@ def _split(
     for image, score, of, label in rows:
         if of == purpose and image not in seen:
             seen.add(image)
-            found[label.lower() != GOOD].append(score)
+            found[label.lower() != GOOD].append(float(score or 0.0))
     return found
 
 

@@ -85,15 +85,15 @@ def changes(request: SignedIn, key: UUID) -> HttpResponse:
 
 def _place(request: SignedIn, version: ModelVersion) -> Lot | Batch | None:
     """The lot or batch that the address names; of this product, or it is not there."""
-    for name, rows in (
-        ("lot", Lot.objects.filter(product_id=version.viewpoint.product_id)),
-        ("batch", Batch.objects.filter(viewpoint_id=version.viewpoint_id)),
-    ):
-        if text := request.GET.get(name, ""):
-            try:
-                return get_object_or_404(rows, pk=UUID(text))
-            except ValueError as error:
-                raise Http404("no such lot") from error
+    lots = Lot.objects.filter(product_id=version.viewpoint.product_id)
+    batches = Batch.objects.filter(viewpoint_id=version.viewpoint_id)
+    try:
+        if lot := request.GET.get("lot", ""):
+            return get_object_or_404(lots, pk=UUID(lot))
+        if batch := request.GET.get("batch", ""):
+            return get_object_or_404(batches, pk=UUID(batch))
+    except ValueError as error:
+        raise Http404("no such lot") from error
     return None
 
 

@@ -119,7 +119,7 @@ class TestDrawing:
         assert (event.before["alpha_fail"], event.after["alpha_fail"]) == (0.01, 0.02)
 
     def test_a_score_above_all_calibration_parts_is_refused_with_how_many_it_takes(self) -> None:
-        with pytest.raises(UserError, match="199 for 0.50%") as refusal:
+        with pytest.raises(UserError, match=r"199 for 0\.50%") as refusal:
             set_operating_point(
                 None, make_version(), threshold_fail=1.5, threshold_review=0.9, reason="x"
             )
