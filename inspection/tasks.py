@@ -5,7 +5,7 @@ from celery import shared_task
 from inspection.jobs import reaper
 from inspection.logs import working_on
 from inspection.models import ScoringChunk, TrainingRun, Upload
-from inspection.services import announce, scoring, tidying, training, uploads
+from inspection.services import announce, drift, scoring, tidying, training, uploads
 
 
 @shared_task
@@ -48,3 +48,10 @@ def tidy() -> None:
     with working_on("tidy"):
         uploads.close_abandoned()
         tidying.tidy()
+
+
+@shared_task
+def watch_drift() -> None:
+    """Tell when parts that pass score otherwise than they used to."""
+    with working_on("watch_drift"):
+        drift.watch()

@@ -48,5 +48,6 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
         "beat_schedule": {
             "reap": {"task": "inspection.tasks.reap", "schedule": float(reap_every_s)},
             "tidy": {"task": "inspection.tasks.tidy", "schedule": 3600.0},
+            "watch_drift": {"task": "inspection.tasks.watch_drift", "schedule": 3600.0},
         },
     }

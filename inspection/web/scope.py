@@ -20,6 +20,7 @@ from inspection.models import Product, Station
 from .access import SignedIn, visible
 
 KEYS = ("product", "line", "station", "period", "since", "until")
+NOT_KEPT = (*KEYS, "after", "before", "page")  # a place in a list is not one in another
 USUAL = "7d"
 DAYS = {"today": 1, "7d": 7, "30d": 30, "90d": 90, "12m": 365}
 CUSTOM = "custom"
@@ -70,7 +71,7 @@ class Scope:
             first_day=first,
             last_day=last,
             given=given(query),
-            others=[(k, v) for k, values in query.lists() for v in values if k not in KEYS],
+            others=[(k, v) for k, values in query.lists() for v in values if k not in NOT_KEPT],
         )
 
     @property
@@ -156,6 +157,8 @@ def _days(query: QueryDict) -> tuple[str, date, date]:
         last = min(until or today, today)
         first = since or last - timedelta(days=DAYS[USUAL] - 1)
         return CUSTOM, min(first, last), max(first, last)
+    if period == CUSTOM:
+        return CUSTOM, today - timedelta(days=DAYS[USUAL] - 1), today
     period = period if period in DAYS else USUAL
     return period, today - timedelta(days=DAYS[period] - 1), today
 
