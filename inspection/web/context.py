@@ -12,20 +12,32 @@ from inspection.models import User
 from inspection.services import notifications
 
 from .phrases import PHRASES
+from .scope import query_of
 
 # (name of the page, word, icon, first parts of the addresses that belong to it)
 RAIL = (
+    ("home", "Today", "home", ("",)),
     ("products", "Products", "package", ("products", "uploads", "batches", "inspections")),
     ("jobs", "Jobs", "list-check", ("jobs", "runs")),
     ("models", "Models", "stack-2", ("models",)),
     ("settings", "Settings", "settings", ("settings", "accounts")),
 )
 
+SCOPED = ("home", "defects", "verify", "reports")  # pages that the top bar narrows
+
 
 def shell(request: HttpRequest) -> dict[str, Any]:
     first = request.path.strip("/").split("/")[0]
+    scope = query_of(request)
     entries = [
-        {"page": page, "word": word, "icon": icon, "here": first in parts}
+        {
+            "page": page,
+            "word": word,
+            "icon": icon,
+            "here": first in parts,
+            "scope": scope if page in SCOPED else "",
+            "scoped": page in SCOPED,
+        }
         for page, word, icon, parts in RAIL
     ]
     return {

@@ -58,6 +58,9 @@ PHRASES: Mapping[str, str | Promise] = {
     "unit_pictures": _("pictures"),
     "step": _("step"),
     "samples": _("Sample parts and their restorations"),
+    # charts of the Today page
+    "p_chart_point": _("{share} of {n} called; limits {low} to {high}"),
+    "ewma_point": _("mean {mean}, smoothed {ewma}; limits {low} to {high}"),
     # repair zones
     "zone": _("Zone {n}"),
     "zone_remove": _("Remove zone {n}"),

@@ -112,6 +112,11 @@ class Scope:
         """`product=…&line=…&period=…` for links: what was given, nothing else."""
         return urlencode(self.given)
 
+    @property
+    def period_query(self) -> str:
+        """Only the period, for a link to everything in it."""
+        return urlencode({k: v for k, v in self.given.items() if k in ("period", "since", "until")})
+
     def with_(self, **values: Any) -> str:
         """The same scope and more, as the query of a link. None takes a value away."""
         merged = {**self.given, **values}

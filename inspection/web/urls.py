@@ -1,7 +1,6 @@
 """Addresses of the pages (docs/architecture.md, Pages and their addresses)."""
 
 from django.urls import path
-from django.views.generic import RedirectView
 
 from . import ops
 from .views import (
@@ -15,12 +14,13 @@ from .views import (
     products,
     runs,
     settings,
+    today,
     uploads,
     viewpoints,
 )
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="products"), name="home"),
+    path("", today.show, name="home"),
     path("products/", products.index, name="products"),
     path("products/new/", products.new, name="product_new"),
     path("products/<uuid:key>/", products.show, name="product"),

@@ -78,18 +78,18 @@ def batch_sign(batch: Any) -> words.Sign:
 def running(request: SignedIn) -> JsonResponse:
     """What the status bar shows, in the shape of the pushes on the topic `jobs`."""
     user = request.user
-    lines = [announce.run_line(run) for run in _unended(visible(user, TrainingRun))]
-    lines += [_upload_line(upload) for upload in _unended(visible(user, Upload))]
-    for batch in _scoring(user):
+    lines = [announce.run_line(run) for run in unended(visible(user, TrainingRun))]
+    lines += [_upload_line(upload) for upload in unended(visible(user, Upload))]
+    for batch in scoring(user):
         lines.append(announce.batch_line(batch, batches.batch_summary(batch)))
     return JsonResponse({"jobs": lines})
 
 
-def _unended(jobs: QuerySet[Any]) -> list[Any]:
+def unended(jobs: QuerySet[Any]) -> list[Any]:
     return list(jobs.exclude(state__in=ENDED).order_by("-id")[:SHOWN])
 
 
-def _scoring(user: User) -> list[Batch]:
+def scoring(user: User) -> list[Batch]:
     going = ScoringChunk.objects.filter(state__in=(JobState.QUEUED, JobState.RUNNING))
     found = visible(user, Batch).filter(pk__in=going.values("batch_id"))
     return list(found.select_related("model_version").order_by("-id")[:SHOWN])

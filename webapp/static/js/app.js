@@ -32,6 +32,24 @@ document.addEventListener("submit", (event) => {
 
 for (const message of $$(".toast-line.v-pass")) setTimeout(() => message.remove(), 6000);
 
+// --- product, line, period: chosen once, kept while one goes about in this tab ---------------
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-auto]");
+  if (form && !event.target.closest("input[type=date]")) form.requestSubmit();
+});
+document.addEventListener("focusout", (event) => { // a date is typed digit by digit
+  const date = event.target.closest("form[data-auto] input[type=date]");
+  if (date && date.value !== date.defaultValue) date.form.requestSubmit();
+});
+const SCOPE = ["product", "line", "station", "period", "since", "until"];
+const address = new URLSearchParams(location.search);
+if (SCOPE.some((name) => address.has(name))) {
+  for (const name of [...address.keys()]) if (!SCOPE.includes(name) || !address.get(name)) address.delete(name);
+  sessionStorage.setItem("kintsugi-scope", address.toString());
+} else if (sessionStorage.getItem("kintsugi-scope")) {
+  for (const link of $$("a[data-scoped]")) link.search = sessionStorage.getItem("kintsugi-scope");
+}
+
 // --- keys ---------------------------------------------------------------------------------
 function step(by) {
   const things = $$("[data-step]");

@@ -1,5 +1,5 @@
 // Loss curves with uPlot: a small chart per value, the newest stage first.
-import { make } from "./kit.js";
+import { make, resolved } from "./kit.js";
 
 const CALM = ["loss", "total"];
 
@@ -76,14 +76,4 @@ export class Curves {
       series: [{}, { stroke: colour("--k-gold"), width: 1.75, spanGaps: true, points: { show: series[0].length < 30, size: 5 } }],
     }, series, box);
   }
-}
-
-/** A custom property may hold light-dark(); a canvas wants the colour itself. */
-function resolved(token) {
-  const probe = make("span", { class: "probe" });
-  probe.style.color = `var(${token})`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
 }

@@ -91,3 +91,13 @@ export function calmly(run, ms = 500) {
 
 export const typing = (event) =>
   event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) && !/^(range|checkbox|radio)$/.test(event.target.type) || document.querySelector("dialog[open]");
+
+/** A custom property may hold light-dark(); a canvas wants the colour itself. */
+export function resolved(token) {
+  const probe = make("span", { class: "probe" });
+  probe.style.color = `var(${token})`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
+}

@@ -1,0 +1,229 @@
+"""The figures of the Today page in words: value, what it is made of, and the list behind it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from inspection.models import ReviewState
+from inspection.services import kpis
+from inspection.services.kpis import Figure, Sums, Why
+
+from .scope import Scope
+
+NONE = "–"
+WHY: dict[Why, str | Promise] = {
+    Why.NOTHING: NONE,
+    Why.UNKNOWN: gettext_lazy("unknown"),
+    Why.FEW_AUDITS: gettext_lazy("not enough audits"),
+}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure. `below` has the denominator; `about` says what the figure is."""
+
+    key: str
+    label: str
+    value: str
+    unit: str
+    below: str
+    about: str
+    url: str
+
+    @property
+    def said(self) -> bool:
+        """Whether the value is words instead of a number."""
+        return not self.value[:1].isdigit()
+
+
+def main(scope: Scope, sums: Sums, waiting: tuple[int, int]) -> list[Tile]:
+    """The four that one looks at first."""
+    return [
+        Tile(
+            "inspected",
+            _("Inspected"),
+            number(sums.inspected),
+            _("units"),
+            _("%(passed)s passed, %(failed)s failed, %(review)s to review")
+            % {
+                "passed": number(sums.passed),
+                "failed": number(sums.failed),
+                "review": number(sums.review),
+            },
+            _("Decisions of record: the first inspection of each unit. Retests are not counted."),
+            defects(scope),
+        ),
+        _share(
+            "fpy_raw",
+            _("FPY, raw"),
+            kpis.fpy_raw(sums),
+            _("%(n)s of %(of)s units"),
+            _("First-pass yield of the machine: passed without a person."),
+            defects(scope, verdict="pass"),
+        ),
+        _share(
+            "fpy_verified",
+            _("FPY, verified"),
+            kpis.fpy_verified(sums),
+            _("%(n)s of %(of)s units"),
+            _("First-pass yield after review. What waits for a person has not passed yet."),
+            defects(scope, review=ReviewState.CONFIRMED),
+        ),
+        Tile(
+            "queue",
+            _("Waiting for review"),
+            number(sum(waiting)),
+            _("parts"),
+            _("%(called)s called, %(audits)s drawn for audit")
+            % {"called": number(waiting[0]), "audits": number(waiting[1])},
+            _("Whenever they were inspected: failed, in doubt, or passed and drawn for an audit."),
+            page("verify", "/verify/", scope.with_(period=None, since=None, until=None)),
+        ),
+    ]
+
+
+def costs(scope: Scope, sums: Sums, downstream: int | None) -> list[Tile]:
+    """What goes wrong, in both directions."""
+    rejected = defects(scope, review=ReviewState.REJECTED)
+    false_calls, units = kpis.false_call_ppm(sums), kpis.false_called_units(sums)
+    return [
+        _ppm(
+            "false_calls",
+            _("False calls"),
+            false_calls,
+            _("%(n)s of %(of)s opportunities") + _in_units(units),
+            _("Called by the machine, rejected by a person, per million opportunities."),
+            rejected,
+        ),
+        _share(
+            "overkill",
+            _("Overkill"),
+            kpis.overkill(sums),
+            _("%(n)s of %(of)s good parts"),
+            _("Good parts that the machine did not let pass."),
+            rejected,
+        ),
+        _share(
+            "escapes",
+            _("Escapes"),
+            kpis.escape_rate(sums, downstream),
+            _("%(n)s of %(of)s defects"),
+            _("Defects found downstream, of all that were found. Unknown until one is reported."),
+            page("escapes", "/verify/escapes/", ""),
+            unknown=_("no escape was ever reported"),
+        ),
+        _audited(scope, sums),
+        _ppm(
+            "dpmo",
+            _("DPMO, in process"),
+            kpis.dpmo(sums),
+            _("%(n)s of %(of)s opportunities"),
+            _("Defects that a person confirmed, per million opportunities."),
+            defects(scope, review=ReviewState.CONFIRMED),
+        ),
+    ]
+
+
+def _audited(scope: Scope, sums: Sums) -> Tile:
+    found, passed = kpis.underkill(sums), kpis.bad_among_passed(sums)
+    if found.low is not None and found.high is not None:
+        below = _("95 %%: %(low)s to %(high)s, from %(n)s audits") % {
+            "low": percent(found.low),
+            "high": percent(found.high),
+            "n": number(sums.audited),
+        }
+    else:
+        below = _("%(n)s of %(of)s audits") % {
+            "n": number(sums.audited),
+            "of": number(max(kpis.ENOUGH_AUDITS, sums.audited)),
+        }
+    about = _(
+        "Bad parts that the machine passed, of all bad parts: estimated from passed parts drawn "
+        "at random for an audit."
+    )
+    if passed.value is not None:
+        about += " " + _("Of the passed parts %(share)s are bad (%(bad)s of %(n)s audited).") % {
+            "share": percent(passed.value),
+            "bad": number(sums.audited_bad),
+            "n": number(sums.audited),
+        }
+    url = defects(scope, verdict="pass", review=ReviewState.CONFIRMED)
+    value, unit = _text(found, percent)
+    return Tile("underkill", _("Underkill"), value, unit, below, about, url)
+
+
+def _in_units(units: Figure) -> str:
+    if units.value is None:
+        return ""
+    return " · " + _("%(share)s of units") % {"share": percent(units.value).replace("%", "%%")}
+
+
+def _share(
+    key: str, label: str, figure: Figure, below: str, about: str, url: str, unknown: str = ""
+) -> Tile:
+    return _tile(key, label, figure, below, about, url, percent, unknown)
+
+
+def _ppm(key: str, label: str, figure: Figure, below: str, about: str, url: str) -> Tile:
+    def in_words(value: float) -> str:
+        return number(value, 1 if value < 10 else 0)
+
+    tile = _tile(key, label, figure, below, about, url, in_words)
+    unit = "" if figure.value is None else _("ppm") if key == "false_calls" else ""
+    return Tile(**{**vars(tile), "unit": unit})
+
+
+def _tile(
+    key: str,
+    label: str,
+    figure: Figure,
+    below: str,
+    about: str,
+    url: str,
+    in_words: Callable[[float], str],
+    unknown: str = "",
+) -> Tile:
+    value, unit = _text(figure, in_words)
+    parts = {"n": number(figure.numerator), "of": number(figure.denominator)}
+    said = unknown if unknown and figure.why == Why.UNKNOWN else below % parts
+    return Tile(key, label, value, unit, said, about, url)
+
+
+def _text(figure: Figure, in_words: Callable[[float], str]) -> tuple[str, str]:
+    """(value, unit); the words why where there is no value."""
+    if figure.value is None:
+        return str(WHY[figure.why or Why.NOTHING]), ""
+    value, _space, unit = in_words(figure.value).partition(" ")
+    return value, unit
+
+
+def percent(share: float) -> str:
+    """`0.9758` → `97.6 %`; two digits near the ends, where they matter."""
+    near_an_end = 0 < share < 0.01 or 0.99 < share < 1
+    return f"{number(share * 100, 2 if near_an_end else 1)} %"
+
+
+def number(value: float, digits: int = 0) -> str:
+    return str(number_format(round(value, digits), digits, use_l10n=True, force_grouping=True))
+
+
+# --- addresses ---------------------------------------------------------------------------
+
+
+def defects(scope: Scope, **filters: Any) -> str:
+    """The list of decisions of record of this scope that `filters` narrow."""
+    days = {"period": None, "since": scope.first_day, "until": scope.last_day}
+    return page("defects", "/defects/", scope.with_(**days, **filters, record=1))
+
+
+def page(name: str, path: str, query: str) -> str:
+    with contextlib.suppress(NoReverseMatch):
+        path = reverse(name)
+    return f"{path}?{query}" if query else path

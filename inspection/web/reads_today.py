@@ -1,0 +1,217 @@
+"""What the Today page reads: sums instead of inspections, in a fixed number of questions."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import TruncDay, TruncHour
+from django.utils import timezone
+
+from inspection.models import (
+    DatasetImage,
+    DefectTally,
+    DriftAlert,
+    Escape,
+    HourlyTally,
+    Inspection,
+    ModelVersion,
+    ReviewState,
+)
+from inspection.services import kpis
+from inspection.services.kpis import Sums
+
+from .scope import Scope
+
+COLUMNS = tuple(name for name in Sums.__dataclass_fields__ if name != "opportunities")
+BY_HOUR = 2  # days; longer periods are shown by day
+STREAMS_OF = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One hour or day of the trend."""
+
+    begin: datetime
+    sums: Sums
+
+
+def buckets(scope: Scope) -> list[Bucket]:
+    """Every hour or day of the period, also those in which nothing was inspected."""
+    zone = timezone.get_default_timezone()
+    truncate = TruncHour if by_hour(scope) else TruncDay
+    rows = (
+        _within(HourlyTally.objects.all(), scope)
+        .annotate(at=truncate("hour", tzinfo=zone))
+        .order_by()
+        .values_list("at", "viewpoint__product_id", *[Sum(name) for name in COLUMNS])
+    )
+    opportunities = {product.pk: product.opportunities_per_unit for product in scope.products}
+    found: dict[datetime, Sums] = defaultdict(Sums)
+    for at, product, *values in rows:
+        named = dict(zip(COLUMNS, map(int, values), strict=True))
+        named["opportunities"] = named["inspected"] * opportunities.get(product, 1)
+        found[at] += Sums(**named)
+    return [Bucket(at, found.get(at, Sums())) for at in _times(scope)]
+
+
+def by_hour(scope: Scope) -> bool:
+    return scope.days <= BY_HOUR
+
+
+def _times(scope: Scope) -> list[datetime]:
+    """The begin of each hour or day, until now. Days may have 23 or 25 hours."""
+    end = min(scope.until, timezone.now())
+    zone = timezone.get_default_timezone()
+    if by_hour(scope):
+        hours = int((end - scope.since).total_seconds() // 3600) + 1
+        return [
+            at.astimezone(zone)
+            for n in range(hours)
+            if (at := scope.since + timedelta(hours=n)) < scope.until
+        ]
+    first = scope.since.astimezone(zone).replace(tzinfo=None)
+    return [timezone.make_aware(first + timedelta(days=n), zone) for n in range(scope.days)]
+
+
+def _within(rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
+    return rows.filter(hour__gte=scope.since, hour__lt=scope.until, **scope.narrowed)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One reason of the Pareto. `share` is of the longest bar, `sum_share` of all so far."""
+
+    code: str
+    text: str
+    n: int
+    share: float
+    sum_share: float
+
+
+def reasons(scope: Scope, most: int = 8) -> list[Bar]:
+    """Confirmed defects by reason, the most frequent first; those without a reason too."""
+    rows = (
+        _within(DefectTally.objects.filter(confirmed__gt=0), scope)
+        .order_by()
+        .values_list("reason_code__code", "reason_code__text")
+        .annotate(n=Sum("confirmed"))
+    )
+    by_code: dict[str, list[Any]] = {}
+    for code, text, n in rows:
+        by_code.setdefault(code or "", [text or "", 0])[1] += n
+    ordered = sorted(by_code.items(), key=lambda item: -item[1][1])
+    total, so_far, bars = sum(n for _, n in by_code.values()), 0, []
+    for code, (text, n) in ordered[:most]:
+        so_far += n
+        bars.append(Bar(code, text, n, n / ordered[0][1][1], so_far / total))
+    return bars
+
+
+Side = tuple[UUID, UUID]  # a viewpoint and its product
+
+
+def places(scope: Scope) -> dict[Side, dict[int, tuple[int, int]]]:
+    """Calls and confirmed defects by cell, for each viewpoint."""
+    rows = (
+        _within(DefectTally.objects.filter(cell__isnull=False), scope)
+        .order_by()
+        .values_list("viewpoint_id", "viewpoint__product_id", "cell")
+        .annotate(calls=Sum("calls"), confirmed=Sum("confirmed"))
+    )
+    found: dict[Side, dict[int, tuple[int, int]]] = defaultdict(dict)
+    for viewpoint, product, cell, calls, confirmed in rows:
+        found[viewpoint, product][cell] = (calls, confirmed)
+    return found
+
+
+def good_picture(viewpoint: UUID) -> UUID | None:
+    """A picture of a good part, to show places on."""
+    items = DatasetImage.objects.filter(
+        dataset__viewpoint=viewpoint, dataset__purpose="good", label="", excluded_at=None
+    )
+    return items.order_by().values_list("image_id", flat=True).first()
+
+
+def escapes(scope: Scope) -> int | None:
+    """How many were found downstream in the period; None if none was ever reported."""
+    reported = Escape.objects.filter(unit__product__in=scope.products)
+    if (stations := scope.chosen_stations) is not None:
+        here = Inspection.objects.filter(is_record=True, station__in=stations)
+        reported = reported.filter(unit__in=here.values("unit"))
+    period = Q(found_at__gte=scope.since, found_at__lt=scope.until)
+    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
+    return counts["now"] if counts["ever"] else None
+
+
+def waiting(scope: Scope) -> tuple[int, int]:
+    """Parts that wait for a person, whenever they were inspected: (called, drawn for audit)."""
+    called = HourlyTally.objects.filter(waiting__gt=0, **scope.narrowed)
+    drawn = Inspection.objects.filter(
+        audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED, **scope.narrowed
+    )
+    return called.aggregate(n=Sum("waiting"))["n"] or 0, drawn.count()
+
+
+def active_models(scope: Scope) -> list[ModelVersion]:
+    """The models that judge, without their manifests: those are long."""
+    found = ModelVersion.objects.filter(
+        viewpoint__product__in=scope.products, state=ModelVersion.State.ACTIVE
+    )
+    related = found.select_related("viewpoint__product").defer("manifest")
+    return list(related.order_by("viewpoint__product__code", "viewpoint__code"))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Parts of one viewpoint at one station, judged by one model."""
+
+    viewpoint: UUID
+    station: UUID | None
+    model: UUID
+    product: UUID
+    side: str
+    parts: int
+
+    @property
+    def key(self) -> str:
+        parts = (self.viewpoint, self.station, self.model)
+        return ".".join("" if part is None else part.hex for part in parts)
+
+
+def streams(scope: Scope) -> list[Stream]:
+    """Those in which parts passed lately, the busiest first."""
+    since = max(scope.since, scope.until - STREAMS_OF)
+    rows = (
+        HourlyTally.objects.filter(
+            hour__gte=since, hour__lt=scope.until, scores__gt=0, **scope.narrowed
+        )
+        .order_by()
+        .values_list(
+            "viewpoint_id",
+            "station_id",
+            "model_version_id",
+            "viewpoint__product_id",
+            "viewpoint__name",
+            Sum("scores"),
+        )
+    )
+    return sorted((Stream(*row) for row in rows), key=lambda one: (-one.parts, one.key))
+
+
+def open_alerts(scope: Scope) -> list[DriftAlert]:
+    alerts = DriftAlert.objects.filter(ended_at=None, **scope.narrowed)
+    return list(alerts.select_related("viewpoint__product", "station").order_by("began_at"))
+
+
+def last_hour(scope: Scope) -> datetime | None:
+    """When something was counted last, whatever the period."""
+    found = HourlyTally.objects.filter(**scope.narrowed).order_by("-hour")
+    return found.values_list("hour", flat=True).first()
+
+
+def total(found: Iterable[Bucket]) -> Sums:
+    return kpis.total(bucket.sums for bucket in found)

@@ -1,0 +1,236 @@
+"""The first page: is everything as it should be, and if not, where to look."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from inspection.models import Batch, Product, Station, TrainingRun, Upload
+from inspection.services import drift, kpis, products
+from inspection.services.verdicts import CELLS
+from inspection.web import figures, reads, reads_today
+from inspection.web.access import Rights, SignedIn, visible
+from inspection.web.next_step import NextStep, next_step
+from inspection.web.scope import Scope
+
+from .jobs import SHOWN, scoring, unended
+
+MODELS = 6
+MOST_STREAMS = 60
+
+
+@require_safe
+def show(request: SignedIn) -> HttpResponse:
+    """Figures, trend, Pareto, drift, and what is going on, for the scope in the address."""
+    scope = Scope.of(request)
+    buckets = reads_today.buckets(scope)
+    sums = reads_today.total(buckets)
+    context: dict[str, Any] = {
+        "scope": scope,
+        "sums": sums,
+        "main": figures.main(scope, sums, reads_today.waiting(scope)),
+        "running": _running(request),
+        "models": reads_today.active_models(scope)[: MODELS + 1],
+        "most_models": MODELS,
+        "now": timezone.now(),
+        "zone": settings.TIME_ZONE,
+    }
+    if sums.inspected:
+        context["costs"] = figures.costs(scope, sums, reads_today.escapes(scope))
+        context |= {"trend": _trend(scope, buckets), "reasons": reads_today.reasons(scope)}
+        context |= _places(scope) | _drift(request, scope)
+        context["defects_url"] = figures.defects(scope)
+    else:
+        context |= _nothing(request, scope)
+    return render(request, "today/index.html", context)
+
+
+# --- the trend ---------------------------------------------------------------------------
+
+
+def _trend(scope: Scope, buckets: list[reads_today.Bucket]) -> dict[str, Any]:
+    """The share of called parts with its limits: for the chart, and rows for the table."""
+    centre, limits = kpis.p_chart([(b.sums.inspected, b.sums.called) for b in buckets])
+    rows: list[dict[str, Any]] = [
+        {"at": bucket.begin, "limits": limit, "sums": bucket.sums}
+        for bucket, limit in zip(buckets, limits, strict=True)
+    ]
+    return {
+        "by_hour": reads_today.by_hour(scope),
+        "centre": centre,
+        "rows": rows,
+        "outside": [row for row in rows if row["limits"].outside],
+        "data": {
+            "at": [int(bucket.begin.timestamp()) for bucket in buckets],
+            "share": [_rounded(limit.share) for limit in limits],
+            "low": [_rounded(limit.low) for limit in limits],
+            "high": [_rounded(limit.high) for limit in limits],
+            "n": [limit.n for limit in limits],
+            "outside": [limit.outside for limit in limits],
+            "centre": _rounded(centre),
+        },
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)
+
+
+# --- places on the part ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place of the 8 × 8 grid. `share` is of the place with the most."""
+
+    number: int
+    row: int
+    column: int
+    calls: int
+    confirmed: int
+    share: float
+    url: str
+
+
+def _places(scope: Scope) -> dict[str, Any]:
+    """Places are those of one viewpoint: the one with the most calls."""
+    found = reads_today.places(scope)
+    if not found:
+        return {"places": None}
+    side = max(found, key=lambda key: sum(calls for calls, _ in found[key].values()))
+    cells, most = found[side], max(calls for calls, _ in found[side].values())
+    viewpoint, product = side[0], _by_key(scope)[side[1]]
+    here = {"product": product.code}
+    shown = [
+        Cell(
+            number,
+            number // CELLS,
+            number % CELLS,
+            calls,
+            confirmed,
+            calls / most if most else 0.0,
+            figures.defects(scope, **here, cell=number),
+        )
+        for number, (calls, confirmed) in sorted(cells.items())
+    ]
+    return {
+        "places": sorted(shown, key=lambda cell: -cell.calls),
+        "places_of": product,
+        "places_picture": reads_today.good_picture(viewpoint),
+    }
+
+
+# --- drift -------------------------------------------------------------------------------
+
+
+def _drift(request: SignedIn, scope: Scope) -> dict[str, Any]:
+    """The chart of one stream: the one that was asked for, one with an alert, or the busiest."""
+    alerts = reads_today.open_alerts(scope)
+    streams = reads_today.streams(scope)
+    if not streams:
+        return {"drift": None, "alerts": alerts}
+    alarmed = {(a.viewpoint_id, a.station_id, a.model_version_id) for a in alerts}
+    asked = request.GET.get("stream", "")
+    chosen = next(
+        (s for s in streams if s.key == asked),
+        next((s for s in streams if (s.viewpoint, s.station, s.model) in alarmed), streams[0]),
+    )
+    days = drift.series(chosen.viewpoint, chosen.station, chosen.model, scope.until)
+    return {"alerts": alerts, "drift": _drift_chart(scope, chosen, streams, drift.chart(days))}
+
+
+def _by_key(scope: Scope) -> dict[UUID, Product]:
+    return {product.pk: product for product in scope.visible}
+
+
+def _drift_chart(
+    scope: Scope, chosen: reads_today.Stream, streams: list[reads_today.Stream], chart: drift.Chart
+) -> dict[str, Any]:
+    products = _by_key(scope)
+    stations: dict[UUID | None, Station] = {one.pk: one for one in scope.stations}
+    sides = {(stream.product, stream.side) for stream in streams}
+
+    def name(stream: reads_today.Stream) -> str:
+        alone = len([one for one in sides if one[0] == stream.product]) == 1
+        side = "" if alone else f" / {stream.side}"
+        where = f" · {stations[stream.station]}" if stream.station in stations else ""
+        return f"{products[stream.product].code}{side}{where}"
+
+    points = chart.points
+    return {
+        "chart": chart,
+        "newest": points[-1] if points else None,
+        "name": name(chosen),
+        "choices": [
+            (stream.key, name(stream), stream == chosen) for stream in streams[:MOST_STREAMS]
+        ],
+        "rows": list(reversed(points))[:60],
+        "least": drift.LEAST_DAYS,
+        "data": {
+            "at": [_noon(point.day) for point in points],
+            "mean": [round(point.mean, 5) for point in points],
+            "ewma": [round(point.ewma, 5) for point in points],
+            "low": [_rounded(point.low) for point in points],
+            "high": [_rounded(point.high) for point in points],
+            "outside": [point.outside for point in points],
+            "usual": sum(point.usual for point in points),
+            "centre": round(chart.centre, 5),
+        },
+    }
+
+
+def _noon(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
+
+
+# --- what is going on, and what to do where there is nothing ------------------------------
+
+
+def _running(request: SignedIn) -> dict[str, Any]:
+    user = request.user
+    return {
+        "runs": unended(visible(user, TrainingRun)),
+        "batches": scoring(user),
+        "uploads": unended(visible(user, Upload)),
+        "most": SHOWN,
+    }
+
+
+def _nothing(request: SignedIn, scope: Scope) -> dict[str, Any]:
+    """Why there are no figures, and the next step."""
+    if not scope.products:
+        rights = Rights(request.user, None)
+        return {"empty": "unknown" if scope.visible else "first", "may_create": rights.manage}
+    last = reads_today.last_hour(scope)
+    if last:
+        day = timezone.localdate(last)
+        return {"empty": "period", "last": day, "last_query": _period_with(scope, day)}
+    product = scope.products[0]
+    rights = Rights(request.user, product)
+    return {
+        "empty": "start",
+        "product": product,
+        "next": _next(product) if rights.manage else None,
+    }
+
+
+def _period_with(scope: Scope, day: date) -> str:
+    return scope.with_(period=None, since=day - timedelta(days=6), until=day)
+
+
+def _next(product: Product) -> NextStep | None:
+    viewpoint = product.viewpoints.order_by("id").first()
+    if viewpoint is None:
+        return None
+    viewpoint.product = product
+    usable = reads.dataset_counts(products.good_dataset(viewpoint))["usable"]
+    batches = list(Batch.objects.filter(viewpoint=viewpoint).order_by("-id")[:1])
+    return next_step(
+        viewpoint, usable, reads.runs_of(viewpoint), reads.models_of([viewpoint], 1), batches
+    )

@@ -1,0 +1,119 @@
+// Charts of the Today page: a p-chart of called parts, an EWMA of good parts' scores.
+import { $, make, resolved, say } from "./kit.js";
+
+const HEIGHT = 240;
+
+/** Days (or hours) of the plant, in the words of the page's language. */
+function clock(place, at) {
+  const hours = at.length > 1 && at[1] - at[0] < 7200;
+  const zone = { timeZone: place.dataset.zone };
+  const words = (options) => new Intl.DateTimeFormat(document.documentElement.lang, { ...zone, ...options });
+  const short = words(hours ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" });
+  const long = words({ weekday: "short", day: "numeric", month: "short", ...(hours ? { hour: "2-digit", minute: "2-digit" } : {}) });
+  return { short: (s) => short.format(s * 1000), long: (s) => long.format(s * 1000) };
+}
+
+function frame(time, format) {
+  const axis = { stroke: resolved("--k-dim"), grid: { stroke: resolved("--k-line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  return [
+    { ...axis, size: 28, space: 64, values: (_, splits) => splits.map(time.short) },
+    { ...axis, size: 52, space: 36, values: (_, splits) => splits.map(format) },
+  ];
+}
+
+const dashed = (label) => ({ label, stroke: resolved("--k-dim"), width: 1.25, dash: [5, 4], spanGaps: true, points: { show: false } });
+
+/** Points outside the limits are larger and in another colour: never by colour alone. */
+function marks(outside) {
+  return {
+    show: true, size: 5,
+    filter: (chart, series, show, gaps) => chart.data[0].length > 120 ? outside.flatMap((is, i) => (is ? [i] : [])) : null,
+  };
+}
+
+function ring(outside, series) {
+  return (chart) => {
+    const { ctx } = chart;
+    ctx.save();
+    ctx.strokeStyle = resolved("--k-fail");
+    ctx.lineWidth = 2 * devicePixelRatio;
+    outside.forEach((is, i) => {
+      const value = chart.data[series][i];
+      if (!is || value === null) return;
+      ctx.beginPath();
+      ctx.arc(chart.valToPos(chart.data[0][i], "x", true), chart.valToPos(value, "y", true), 5 * devicePixelRatio, 0, 7);
+      ctx.stroke();
+    });
+    ctx.restore();
+  };
+}
+
+/** What is under the pointer, in words below the chart. */
+function says(place, time, sentence) {
+  return (chart) => {
+    const i = chart.cursor.idx;
+    place.replaceChildren(...(i === null || i === undefined ? [] : [make("b", {}, time.long(chart.data[0][i])), ` ${sentence(i)}`]));
+  };
+}
+
+function draw(place, options, data) {
+  place.replaceChildren();
+  const tzDate = (s) => uPlot.tzDate(new Date(s * 1000), place.dataset.zone);
+  return new uPlot({ width: place.clientWidth, height: HEIGHT, tzDate, legend: { show: false }, cursor: { y: false, points: { size: 7 } }, ...options }, data, place);
+}
+
+function trend() {
+  const place = $("#trend");
+  const data = JSON.parse($("#trend-data").textContent);
+  const percent = (v) => v === null || v === undefined ? "–" : `${Number((v * 100).toPrecision(3))} %`;
+  const time = clock(place, data.at);
+  const centre = data.share.map(() => data.centre);
+  return draw(place, {
+    axes: frame(time, percent),
+    scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 0.001)] } },
+    series: [
+      {},
+      { label: place.dataset.share, stroke: resolved("--k-gold-area"), width: 2, spanGaps: true, points: marks(data.outside) },
+      dashed(place.dataset.high),
+      dashed(place.dataset.low),
+      { label: place.dataset.mean, stroke: resolved("--k-dim"), width: 0.75, points: { show: false } },
+    ],
+    hooks: {
+      draw: [ring(data.outside, 1)],
+      setCursor: [says($("#trend-said"), time, (i) => say("p_chart_point", { share: percent(data.share[i]), n: data.n[i], low: percent(data.low[i]), high: percent(data.high[i]) }))],
+    },
+  }, [data.at, data.share, data.high, data.low, centre]);
+}
+
+function drift() {
+  const place = $("#drift-chart");
+  if (!place) return null;
+  const data = JSON.parse($("#drift-data").textContent);
+  const short = (v) => v === null || v === undefined ? "–" : String(Number(v.toPrecision(3)));
+  const time = clock(place, data.at);
+  return draw(place, {
+    axes: frame(time, short),
+    series: [
+      {},
+      { label: place.dataset.mean, stroke: "transparent", points: { show: true, size: 4, fill: resolved("--k-dim"), stroke: resolved("--k-dim") } },
+      { label: place.dataset.ewma, stroke: resolved("--k-gold-area"), width: 2, points: { show: false } },
+      dashed(place.dataset.high),
+      dashed(place.dataset.low),
+    ],
+    hooks: {
+      draw: [ring(data.outside, 2)],
+      setCursor: [says($("#drift-said"), time, (i) => say("ewma_point", { mean: short(data.mean[i]), ewma: short(data.ewma[i]), low: short(data.low[i]), high: short(data.high[i]) }))],
+    },
+  }, [data.at, data.mean, data.ewma, data.high, data.low]);
+}
+
+let charts = [];
+function all() {
+  charts.forEach((chart) => chart?.destroy());
+  charts = [trend(), drift()];
+}
+all();
+document.addEventListener("themechange", all);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+let width = innerWidth;
+addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; all(); } });
