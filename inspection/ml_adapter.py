@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ml.data.pictures import PictureError as PictureError
     from ml.data.pictures import PictureInfo as PictureInfo
+    from ml.scoring import Region as Region
     from ml.scoring import ScoredPicture as ScoredPicture
     from ml.scoring import Scorer
 
@@ -154,6 +155,32 @@ def heatmap(map_: "np.ndarray[Any, Any]", low: float, high: float) -> "PillowIma
     from ml import scoring
 
     return scoring.render_heatmap(map_, low, high)
+
+
+# --- what good parts look like ----------------------------------------------------------
+
+FINGERPRINT = 32  # pixels along an edge
+
+
+def fingerprint(file: IO[bytes]) -> "np.ndarray[Any, Any]":
+    """A picture of our own (a thumbnail) as 32 × 32 colours, uint8 (32, 32, 3)."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(file, formats=["WEBP"]) as picture:
+        small = picture.convert("RGB").resize((FINGERPRINT, FINGERPRINT), Image.Resampling.BOX)
+    return np.asarray(small)
+
+
+def differences(
+    one: "np.ndarray[Any, Any]", many: "np.ndarray[Any, Any]", left_out: "np.ndarray[Any, Any]"
+) -> "np.ndarray[Any, Any]":
+    """How much each of many fingerprints (N, 32, 32, 3) differs from one: the root mean square
+    over all places but those `left_out` (32, 32), as a fraction of full brightness, (N,)."""
+    import numpy as np
+
+    apart = many[:, ~left_out].astype(np.float32) - one[~left_out].astype(np.float32)
+    return np.sqrt(np.square(apart).mean(axis=(1, 2))) / 255.0
 
 
 # --- weights ---------------------------------------------------------------------------

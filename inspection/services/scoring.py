@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
@@ -37,7 +37,7 @@ from .verdicts import complete, judge
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
 
-    from inspection.ml_adapter import ScoredPicture
+    from inspection.ml_adapter import Region, ScoredPicture
 
 log = logging.getLogger(__name__)
 
@@ -202,9 +202,14 @@ def _as_error(result: ImageResult, sentence: str) -> ImageResult:
     return result
 
 
-def _region(region: object) -> dict[str, float]:
+def _region(region: "Region") -> dict[str, Any]:
+    """What a page shows of it; outlines to a ten-thousandth of the picture."""
     names = ("x", "y", "width", "height", "area", "peak")
-    return {name: float(getattr(region, name)) for name in names}
+    return {
+        **{name: float(getattr(region, name)) for name in names},
+        "polygon": [[round(x, 4), round(y, 4)] for x, y in region.polygon],
+        "p_value": None if region.p_value is None else float(region.p_value),
+    }
 
 
 def _save_files(

@@ -17,7 +17,8 @@ from .scope import query_of
 # (name of the page, word, icon, first parts of the addresses that belong to it)
 RAIL = (
     ("home", "Today", "home", ("",)),
-    ("products", "Products", "package", ("products", "uploads", "batches", "inspections")),
+    ("defects", "Defects", "photo-scan", ("defects", "inspections")),
+    ("products", "Products", "package", ("products", "uploads", "batches")),
     ("jobs", "Jobs", "list-check", ("jobs", "runs")),
     ("models", "Models", "stack-2", ("models",)),
     ("settings", "Settings", "settings", ("settings", "accounts")),

@@ -20,7 +20,6 @@ from inspection.models import (
     Batch,
     Dataset,
     DatasetImage,
-    Disposition,
     Inspection,
     ModelVersion,
     OperatingPoint,
@@ -28,15 +27,15 @@ from inspection.models import (
     Verdict,
     Viewpoint,
 )
+from inspection.querysets import VERDICTS
 
 MOSAIC = 6
-AUTO, REVIEW = Q(disposition=Disposition.AUTO), Q(disposition=Disposition.NEEDS_REVIEW)
 COUNTS: dict[str, Q] = {
     "total": Q(),
     "scored": ~Q(verdict=""),
-    "passed": Q(verdict=Verdict.PASSED) & AUTO,
-    "failed": Q(verdict=Verdict.FAILED) & AUTO,
-    "review": Q(verdict__in=(Verdict.PASSED, Verdict.FAILED)) & REVIEW,
+    "passed": VERDICTS["pass"],
+    "failed": VERDICTS["fail"],
+    "review": VERDICTS["review"],
     "errors": Q(verdict=Verdict.ERROR),
 }
 NOTHING = dict.fromkeys(COUNTS, 0)

@@ -5,6 +5,7 @@ from django.urls import path
 from . import ops
 from .views import (
     batches,
+    defects,
     files,
     inspections,
     jobs,
@@ -63,6 +64,8 @@ urlpatterns = [
     path("batches/<uuid:key>/seal/", batches.seal, name="batch_seal"),
     path("batches/<uuid:key>/keep-open/", batches.keep_open, name="batch_keep_open"),
     path("batches/<uuid:key>/cancel/", batches.cancel, name="batch_cancel"),
+    path("defects/", defects.show, name="defects"),
+    path("defects/inspections.csv", defects.export, name="defects_csv"),
     path("inspections/<uuid:key>/", inspections.show, name="inspection"),
     path("models/", models.index, name="models"),
     path("models/<uuid:key>/", models.show, name="model"),

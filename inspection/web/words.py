@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from inspection.models import Disposition, Job, JobState, Symmetry, Verdict
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from inspection.models import Disposition, Job, JobState, ReviewState, Symmetry, Verdict
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,7 @@ class Sign:
     """A state for eyes of any kind: word, icon, and the CSS class that colours both."""
 
     key: str
-    word: str
+    word: str | Promise
     icon: str
     tone: str
 
@@ -38,6 +41,31 @@ def verdict_sign(verdict: str, disposition: str) -> Sign:
     if disposition == Disposition.NEEDS_REVIEW:
         return REVIEW
     return PASS if verdict == Verdict.PASSED else FAIL
+
+
+def by_key(key: str) -> Sign:
+    """The verdict that an address calls so."""
+    return next(one for one in VERDICTS if one.key == key)
+
+
+# What people said of a part. Until somebody has, there is nothing to show.
+REVIEW_SIGNS = {
+    ReviewState.CONFIRMED: Sign("confirmed", _("Defect confirmed"), "flag", "v-fail"),
+    ReviewState.REJECTED: Sign("rejected", _("False call"), "user-check", "v-pass"),
+    ReviewState.ACCEPTED: Sign("accepted", _("Defect accepted"), "user-check", "v-gold"),
+    ReviewState.REPAIRED: Sign("repaired", _("Defect repaired"), "wand", "v-gold"),
+    ReviewState.CLOSED: Sign("closed", _("Closed"), "lock", "v-none"),
+}
+NOT_VERIFIED = Sign("not_verified", _("Not verified yet"), "clock", "v-none")
+
+
+def review_sign(state: str) -> Sign:
+    return REVIEW_SIGNS.get(ReviewState(state), NOT_VERIFIED)
+
+
+def review_word(state: str) -> str | Promise:
+    """`waiting` is what the queue holds: failed or in doubt, and nobody has looked."""
+    return _("Waits for a person") if state == "waiting" else review_sign(state).word
 
 
 JOB_SIGNS = {

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from inspection.models import Inspection, Job
-from inspection.web import words
+from inspection.web import outlines, words
 from inspection.web.limits import per_cent
 
 register = template.Library()
@@ -55,6 +55,12 @@ def job_state(job: Job) -> SafeString:
 @register.simple_tag
 def sign(what: words.Sign) -> SafeString:
     return _tag(what)
+
+
+@register.simple_tag
+def outline(regions: Any, image: Any, most: int = outlines.ON_A_TILE) -> str:
+    """The path of the strongest regions, in pixels of the picture."""
+    return outlines.path(outlines.strongest(regions, most), image.width, image.height)
 
 
 @register.filter

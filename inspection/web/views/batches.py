@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -18,8 +18,8 @@ from inspection.models import (
     Purpose,
     Upload,
     UploadReceipt,
-    Verdict,
 )
+from inspection.querysets import VERDICTS
 from inspection.services import batches, uploads
 from inspection.web import reads, words
 from inspection.web.access import Rights, SignedIn, explains, find
@@ -31,12 +31,6 @@ from .uploads import addresses
 TILES = 120
 MAX_IDS = 200
 REFUSED = 100  # refused files that are listed
-FILTERS: dict[str, Q] = {
-    "pass": reads.COUNTS["passed"],
-    "fail": reads.COUNTS["failed"],
-    "review": reads.COUNTS["review"],
-    "error": Q(verdict__in=(Verdict.ERROR, Verdict.SKIPPED)),
-}
 ORDERS = {"new": ("-id",), "old": ("id",), "worst": ("-score", "-id"), "best": ("score", "id")}
 
 
@@ -118,7 +112,7 @@ def chosen_view(request: SignedIn) -> dict[str, str]:
     """Filter and order as the address says; anything unknown is the default."""
     verdict, order = request.GET.get("verdict", ""), request.GET.get("order", "")
     return {
-        "verdict": verdict if verdict in FILTERS else "",
+        "verdict": verdict if verdict in VERDICTS else "",
         "order": order if order in ORDERS else "new",
     }
 
@@ -126,7 +120,7 @@ def chosen_view(request: SignedIn) -> dict[str, str]:
 def in_view(batch: Batch, view: dict[str, str]) -> QuerySet[Inspection]:
     found = Inspection.objects.filter(batch=batch)
     if view["verdict"]:
-        found = found.filter(FILTERS[view["verdict"]])
+        found = found.filter(VERDICTS[view["verdict"]])
     if view["order"] in ("worst", "best"):
         found = found.filter(score__isnull=False)
     return found.order_by(*ORDERS[view["order"]])

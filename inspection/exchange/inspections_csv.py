@@ -1,0 +1,94 @@
+"""Inspections as CSV, row by row as the database gives them: what is held is one chunk,
+however many there are."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from inspection.models import Inspection
+
+from .cells import harmless
+
+CHUNK = 1000  # rows that are held at once
+BOM = "\ufeff"  # without it a spreadsheet does not take the file for UTF-8
+SIDE = 8  # of the grid of places, as in services.verdicts
+
+# Column by column: its title and where its value is, seen from an inspection.
+COLUMNS = (
+    ("inspection", "id"),
+    ("completed_at", "completed_at"),
+    ("part_number", "viewpoint__product__code"),
+    ("product", "viewpoint__product__name"),
+    ("viewpoint", "viewpoint__code"),
+    ("line", "station__line"),
+    ("station", "station__code"),
+    ("work_order", "work_order"),
+    ("lot", "lot__code"),
+    ("serial_number", "unit__serial_number"),
+    ("panel", "unit__panel_id"),
+    ("position", "unit__position_number"),
+    ("verdict", "verdict"),
+    ("disposition", "disposition"),
+    ("score", "score"),
+    ("fail_above", "operating_point__threshold_fail"),
+    ("review_above", "operating_point__threshold_review"),
+    ("p_value", "p_value"),
+    ("place_on_part", "cell"),
+    ("model", "model_version__number"),
+    ("purpose", "purpose"),
+    ("decision_of_record", "is_record"),
+    ("review_state", "review_state"),
+    ("reason", "review_reason__code"),
+    ("reviewed_by", "reviewed_by__username"),
+    ("reviewed_at", "reviewed_at"),
+    ("error", "error"),
+)
+TITLES = [title for title, _ in COLUMNS]
+FIELDS = [path for _, path in COLUMNS]
+
+
+async def csv_of(found: QuerySet[Inspection]) -> AsyncIterator[str]:
+    """The file in pieces. On PostgreSQL the rows wait in a server-side cursor."""
+    yield BOM + _lines([TITLES])
+    rows: list[list[Any]] = []
+    async for row in found.values_list(*FIELDS).aiterator(chunk_size=CHUNK):
+        rows.append(cells(row))
+        if len(rows) == CHUNK:
+            yield _lines(rows)
+            rows.clear()
+    if rows:
+        yield _lines(rows)
+
+
+def cells(row: tuple[Any, ...]) -> list[Any]:
+    """One row of FIELDS as a spreadsheet should read it."""
+    return [SPECIAL.get(title, _plain)(value) for title, value in zip(TITLES, row, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return timezone.localtime(value).isoformat(timespec="seconds")
+    return harmless(value) if isinstance(value, str) else value
+
+
+def _place(cell: int | None) -> str:
+    """`R4C7`: row and column on the grid, from the top left, counted from one."""
+    return "" if cell is None else f"R{cell // SIDE + 1}C{cell % SIDE + 1}"
+
+
+SPECIAL: dict[str, Callable[[Any], Any]] = {
+    "place_on_part": _place,
+    "position": lambda number: number or "",
+    "decision_of_record": lambda record: "yes" if record else "no",
+}
+
+
+def _lines(rows: list[list[Any]]) -> str:
+    target = io.StringIO()
+    csv.writer(target).writerows(rows)
+    return target.getvalue()

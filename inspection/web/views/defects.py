@@ -1,0 +1,91 @@
+"""Defects: everything ever inspected, found by what is known of it."""
+
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from inspection.exchange.inspections_csv import csv_of
+from inspection.models import Lot, ReviewState
+from inspection.querysets import wanted_inspections
+from inspection.services.verdicts import CELLS
+from inspection.web import reads_defects as reads
+from inspection.web import words
+from inspection.web.access import SignedIn
+from inspection.web.filters import Choices, Filters
+
+VIEWS = ("tiles", "table")
+LIKE_IT = 5  # lots that are named where the one asked for is not there
+
+
+@require_safe
+def show(request: SignedIn) -> HttpResponse:
+    """Tiles or a table of what the address asks for, newest first."""
+    choices = Choices.of(request.user)
+    filters = Filters.of(request.GET, choices)
+    page = reads.page_of(filters, _key(request, "after"), _key(request, "before"))
+    view = request.GET.get("view", "")
+    context: dict[str, Any] = {
+        "filters": filters,
+        "values": filters.values,
+        "choices": choices,
+        "page": page,
+        "most": reads.MOST_COUNTED,
+        "view": view if view in VIEWS else VIEWS[0],
+        "without_verdict": filters.query(verdict=None),
+        "verdict_links": [(sign, filters.query(verdict=sign.key)) for sign in words.VERDICTS],
+        "reviews": [(state, words.review_word(state)) for state in ("waiting", *ReviewState)],
+        "reasons": [
+            reason
+            for reason in choices.reasons
+            if filters.product is None or reason.product_id == filters.product.pk
+        ],
+        "grid": [range(row * CELLS, (row + 1) * CELLS) for row in range(CELLS)],
+        "part": reads.place_picture(filters, page.rows, choices),
+        "lots_like_it": [] if page.rows else _lots_like(filters),
+    }
+    return render(request, "defects/index.html", context)
+
+
+def _key(request: SignedIn, name: str) -> UUID | None:
+    text = request.GET.get(name, "")
+    try:
+        return UUID(text) if text else None
+    except ValueError as error:
+        raise Http404("no such inspection") from error
+
+
+def _lots_like(filters: Filters) -> list[tuple[str, str]]:
+    """Lots that begin as the one that was asked for and is not there, with their queries."""
+    code = filters.values.get("lot", "")
+    if not code or filters.problems:
+        return []
+    products = [filters.product] if filters.product else filters.choices.products
+    like = Lot.objects.filter(code__startswith=code, product__in=products).exclude(code=code)
+    codes = sorted(set(like.order_by("code").values_list("code", flat=True)[:LIKE_IT]))
+    return [(code, filters.query(lot=code)) for code in codes]
+
+
+@require_safe
+async def export(request: SignedIn) -> HttpResponseBase:
+    """What the address asks for as CSV, as long as it may be."""
+    filters = await sync_to_async(_filters)(request)
+    if filters.problems:
+        return HttpResponse("\n".join(filters.problems.values()), "text/plain", status=400)
+    name = f"inspections-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+    return StreamingHttpResponse(
+        csv_of(wanted_inspections(filters.wanted)),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+def _filters(request: SignedIn) -> Filters:
+    return Filters.of(request.GET, Choices.of(request.user))
