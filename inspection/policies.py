@@ -176,6 +176,15 @@ def check_reviewable(inspection: Inspection) -> None:
         )
 
 
+def can_be_reviewed(inspection: Inspection) -> bool:
+    """Whether there is anything to say of it at all."""
+    try:
+        check_reviewable(inspection)
+    except WrongState:
+        return False
+    return True
+
+
 def check_next_state(now: str, then: str) -> None:
     """Whether a review may bring a part from `now` to `then`."""
     allowed = NEXT_STATES[ReviewState(now)]

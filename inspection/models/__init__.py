@@ -9,6 +9,7 @@ from .exchange import ApiKey, Endpoint, OutboxEvent
 from .gate import GateCheck
 from .image import Image
 from .inspection import (
+    WAITS_FOR_A_PERSON,
     Disposition,
     ImageResult,
     Inspection,
@@ -32,6 +33,7 @@ from .user import User
 from .viewpoint import Symmetry, Viewpoint
 
 __all__ = [
+    "WAITS_FOR_A_PERSON",
     "ENDED",
     "RANK",
     "ApiKey",

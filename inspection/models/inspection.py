@@ -29,6 +29,14 @@ class ReviewState(models.TextChoices):
     CLOSED = "DefectClosed", "Closed"
 
 
+# Failed or in doubt, and nobody has looked yet.
+WAITS_FOR_A_PERSON = Q(
+    Q(verdict=Verdict.FAILED) | Q(disposition=Disposition.NEEDS_REVIEW),
+    review_state=ReviewState.NOT_VERIFIED,
+    verdict__in=(Verdict.PASSED, Verdict.FAILED),
+)
+
+
 class Inspection(Keyed):
     """What one submission asks about one unit position: 1..n images, one verdict, the worst.
 
@@ -118,6 +126,9 @@ class Inspection(Keyed):
             models.Index(fields=["work_order", "-id"], name="inspection_by_order"),
             models.Index(fields=["cell", "-id"], name="inspection_by_cell"),
             models.Index(fields=["score"], name="inspection_by_score"),
+            models.Index(fields=["completed_at"], name="inspection_by_time"),
+            models.Index(fields=["-id"], condition=Q(is_record=True), name="inspection_by_record"),
+            models.Index(fields=["-id"], condition=WAITS_FOR_A_PERSON, name="inspection_waiting"),
             models.Index(
                 fields=["-id"], condition=Q(audit_rate__isnull=False), name="inspection_audits"
             ),

@@ -29,6 +29,17 @@ class Unit(Keyed):
 
     class Meta:
         ordering = ("-id",)
+        indexes = (
+            # Finds what begins so, whatever the collation of the database.
+            models.Index(
+                fields=["serial_number"], opclasses=["varchar_pattern_ops"], name="unit_by_serial"
+            ),
+            models.Index(
+                fields=["position_number"],
+                condition=models.Q(position_number__gt=0),
+                name="unit_by_position",
+            ),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=["product", "serial_number", "panel_id", "position_number"],

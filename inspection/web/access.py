@@ -44,7 +44,16 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     TrainingRun: ("snapshot", "started_by"),
     ModelVersion: ("training_run__snapshot", "promoted_by"),
     Batch: ("model_version", "operating_point", "lot"),
-    Inspection: ("model_version__training_run__snapshot", "operating_point", "batch", "unit"),
+    Inspection: (
+        "model_version__training_run__snapshot",
+        "operating_point",
+        "batch",
+        "unit",
+        "lot",
+        "station",
+        "review_reason",
+        "reviewed_by",
+    ),
 }
 
 # Where the product is, seen from each noun that has an address of its own.

@@ -33,12 +33,14 @@ from inspection.services.verdicts import CELLS
 
 from . import words
 from .access import may_see
+from .scope import DAYS, PERIODS
 
 # Names in the address, in the order in which the page lists them, and what they are called.
 LABELS: Mapping[str, str | Promise] = {
     "product": gettext_lazy("Product"),
     "line": gettext_lazy("Line"),
     "station": gettext_lazy("Station"),
+    "period": gettext_lazy("Period"),
     "since": gettext_lazy("From"),
     "until": gettext_lazy("Until"),
     "lot": gettext_lazy("Lot"),
@@ -148,7 +150,7 @@ class Filters:
     def product(self) -> Product | None:
         """The one product that is asked for."""
         asked = self.values.get("product", "")
-        return next((p for p in self.choices.products if asked in (str(p.pk), p.code)), None)
+        return next((one for one in self.choices.products if _is(one, asked)), None)
 
     # --- what they mean ------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Filters:
         return {"of_line": tuple(one.pk for one in self.choices.stations if one.line == text)}
 
     def _station(self, text: str) -> dict[str, Any]:
-        keys = tuple(one.pk for one in self.choices.stations if text in (str(one.pk), one.code))
+        keys = tuple(one.pk for one in self.choices.stations if _is(one, text))
         if not keys:
             raise Refused(_("There is no such station."))
         return {"stations": keys}
@@ -188,12 +190,20 @@ class Filters:
         keys = tuple(
             one.pk
             for one in self.choices.reasons
-            if text in (str(one.pk), one.code)
-            and (self.product is None or one.product_id == self.product.pk)
+            if _is(one, text) and (self.product is None or one.product_id == self.product.pk)
         )
         if not keys:
             raise Refused(_("There is no such reason."))
         return {"reasons": keys}
+
+    def _period(self, text: str) -> dict[str, Any]:
+        """Days up to now, as the top bar calls them; `custom` is what `since` and `until` say."""
+        if text not in PERIODS:
+            raise Refused(_("There is no such period."))
+        if text not in DAYS:
+            return {}
+        first = timezone.localdate() - timedelta(days=DAYS[text] - 1)
+        return {"since": timezone.make_aware(datetime.combine(first, time.min))}
 
     def _since(self, text: str) -> dict[str, Any]:
         return {"since": _moment(text)}
@@ -253,6 +263,8 @@ class Filters:
             return _("row {row}, column {column}").format(row=row + 1, column=column + 1)
         if name == "record":
             return _("only")
+        if name == "period":
+            return str(PERIODS[value])
         if name in ("since", "until"):
             return value.replace("T", " ")
         if name == "verdict":
@@ -278,8 +290,13 @@ def _said(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _named(things: Iterable[Any], attribute: str, asked: str) -> str:
-    found = (one for one in things if asked in (str(one.pk), one.code))
+    found = (one for one in things if _is(one, asked))
     return str(getattr(next(found, None), attribute, asked))
+
+
+def _is(thing: Any, asked: str) -> bool:
+    """Whether an address means this: by its key, or by the code that the plant gave it."""
+    return bool(asked) and (str(thing.pk) == asked or thing.code.casefold() == asked.casefold())
 
 
 def _is_day(text: str) -> bool:
@@ -289,7 +306,7 @@ def _is_day(text: str) -> bool:
 def _moment(text: str) -> datetime:
     try:
         day = parse_date(text) if _is_day(text) else None
-        moment = datetime.combine(day, time()) if day else parse_datetime(text)
+        moment = datetime.combine(day, time.min) if day else parse_datetime(text)
     except ValueError:
         moment = None
     if moment is None or not 1970 <= moment.year < 9000:

@@ -55,7 +55,7 @@ def page_of(filters: Filters, after: UUID | None, before: UUID | None) -> Page:
     """The newest, or those next to the key that was seen last. Never an offset."""
     if filters.problems:
         return Page([], "", "", 0, False)
-    every = wanted_inspections(filters.wanted)
+    every = wanted_inspections(filters.wanted, below=after)
     shown, beyond = _slice(every, after, before)
     first, last = (str(shown[0].pk), str(shown[-1].pk)) if shown else ("", "")
     newer = first if (beyond if before else after) else ""
@@ -69,15 +69,19 @@ def page_of(filters: Filters, after: UUID | None, before: UUID | None) -> Page:
 def _slice(
     every: QuerySet[Inspection], after: UUID | None, before: UUID | None
 ) -> tuple[list[Inspection], bool]:
-    """At most PER_PAGE, newest first, and whether more lie beyond in that direction."""
-    found = every.select_related("unit", "lot").prefetch_related(pictures())
+    """At most PER_PAGE, newest first, and whether more lie beyond in that direction.
+
+    The keys first: what is joined to a row must not be joined to all that were looked at.
+    """
+    keys = every.values_list("pk", flat=True)
     if before is not None:
-        rising = list(found.filter(id__gt=before).order_by("id")[: PER_PAGE + 1])
-        return rising[:PER_PAGE][::-1], len(rising) > PER_PAGE
-    if after is not None:
-        found = found.filter(id__lt=after)
-    falling = list(found[: PER_PAGE + 1])
-    return falling[:PER_PAGE], len(falling) > PER_PAGE
+        keys = keys.filter(id__gt=before).reverse()
+    elif after is not None:
+        keys = keys.filter(id__lt=after)
+    found = list(keys[: PER_PAGE + 1])
+    shown = Inspection.objects.filter(pk__in=found[:PER_PAGE]).order_by("-id")
+    whole = shown.select_related("unit", "lot").prefetch_related(pictures())
+    return list(whole), len(found) > PER_PAGE
 
 
 def pictures() -> "Prefetch[str]":

@@ -8,9 +8,12 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from inspection.models import ImageResult, Inspection, InspectionImage
-from inspection.web import words
-from inspection.web.access import SignedIn, find
+from inspection.models import ImageResult, Inspection, InspectionImage, Symmetry
+from inspection.services.nearest import most_alike
+from inspection.web import outlines, words
+from inspection.web import reads_inspection as reads
+from inspection.web.access import Rights, SignedIn, find
+from inspection.web.filters import Choices, Filters
 from inspection.web.gauge import Gauge
 
 from .batches import chosen_view, in_view
@@ -34,9 +37,10 @@ INFERNO = [
 @require_safe
 def show(request: SignedIn, key: UUID) -> HttpResponse:
     inspection = find(request.user, Inspection, key)
-    pictures = list(inspection.pictures.select_related("image", "result").order_by("index"))
-    picture = _chosen(pictures, request.GET.get("picture", ""))
-    result = getattr(picture, "result", None)
+    pictures, picture, result = _pictures(request, inspection)
+    from_defects = request.GET.get("from") == "defects"
+    filters = Filters.of(request.GET, Choices.of(request.user)) if from_defects else None
+    rights = Rights(request.user, inspection.viewpoint.product)
     version, point = inspection.model_version, inspection.operating_point
     view = chosen_view(request)
     calibration = int(version.manifest.get("calibration", {}).get("n", 0))
@@ -48,6 +52,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "picture": picture,
         "result": result,
         "regions": _regions(result),
+        "outlines": outlines.path(_regions(result), 1000, _height(picture)),
+        "height": _height(picture),
         "scores": _scores(result),
         "version": version,
         "snapshot": version.training_run.snapshot,
@@ -57,10 +63,71 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "p_words": words.p_value_words(result.p_value if result else None, calibration),
         "calibration": calibration,
         "inferno": INFERNO,
-        "view": view,
-        **_around(inspection, view),
+        "rights": rights,
+        "history": reads.history(inspection),
+        "escapes": reads.escapes(inspection),
+        **reads.judgement(inspection, rights, request.user.pk),
+        **reads.came_from(request.GET, inspection, filters),
+        **(reads.among_found(inspection, filters) if filters else _around(inspection, view)),
     }
     return render(request, "inspections/show.html", context)
+
+
+@require_safe
+def alike(request: SignedIn, key: UUID) -> HttpResponse:
+    """The good parts that look most like this one, for the page to load when it is open."""
+    inspection = find(request.user, Inspection, key)
+    _, picture, result = _pictures(request, inspection)
+    run = inspection.model_version.training_run
+    regions = _regions(result)
+    found = most_alike(picture.image, run.snapshot, regions) if picture else None
+    # Where a good part may lie turned, the same place of the picture is another of the part.
+    turned = set(run.symmetries) & MOVING
+    height = _height(picture)
+    region = regions[0] if regions and not turned else None
+    context = {
+        "picture": picture,
+        "found": found,
+        "turned": turned,
+        "region": region,
+        "height": height,
+        "box": _crop(region, height) if region else f"0 0 1000 {height}",
+        "outline": outlines.path([region], 1000, height) if region else "",
+    }
+    return render(request, "inspections/_alike.html", context)
+
+
+# Symmetries under which a place of the picture is no place of the part.
+MOVING = {Symmetry.FREE_ROTATION, Symmetry.QUARTER_TURNS, Symmetry.SHIFT} | {
+    Symmetry.MIRROR_LEFT_RIGHT,
+    Symmetry.MIRROR_TOP_BOTTOM,
+}
+SMALLEST_CROP = 160  # thousandths of the picture's width
+MARGIN = 1.8  # of a region, so that one sees where on the part it is
+
+
+def _pictures(
+    request: SignedIn, inspection: Inspection
+) -> tuple[list[InspectionImage], InspectionImage | None, ImageResult | None]:
+    """All of them, the one that is shown, and its result."""
+    pictures = list(inspection.pictures.select_related("image", "result").order_by("index"))
+    picture = _chosen(pictures, request.GET.get("picture", ""))
+    return pictures, picture, getattr(picture, "result", None)
+
+
+def _height(picture: InspectionImage | None) -> int:
+    """How high the picture is, if it is a thousand wide."""
+    return round(1000 * picture.image.height / picture.image.width) if picture else 1000
+
+
+def _crop(region: dict[str, Any], height: int) -> str:
+    """A square around a region, inside the picture, as the viewBox of an SVG."""
+    wide, tall = region["width"] * 1000, region["height"] * height
+    side = min(max(wide * MARGIN, tall * MARGIN, SMALLEST_CROP), 1000, height)
+    x = (region["x"] * 1000) + wide / 2 - side / 2
+    y = (region["y"] * height) + tall / 2 - side / 2
+    left, top = min(max(0.0, x), 1000 - side), min(max(0.0, y), height - side)
+    return f"{left:.1f} {top:.1f} {side:.1f} {side:.1f}"
 
 
 def _chosen(pictures: list[InspectionImage], index: str) -> InspectionImage | None:
@@ -89,7 +156,11 @@ def _scores(result: ImageResult | None) -> list[tuple[str, str, float | None]]:
 def _regions(result: ImageResult | None) -> list[dict[str, Any]]:
     """Where the picture differs, strongest first, numbered as on the picture."""
     found = sorted(result.regions if result else [], key=lambda r: -float(r.get("peak") or 0))
-    return [{**region, "number": number} for number, region in enumerate(found, start=1)]
+    height = _height(result.picture) if result else 1000
+    return [
+        {**region, "number": number, "crop": _crop(region, height)}
+        for number, region in enumerate(found, start=1)
+    ]
 
 
 def _around(inspection: Inspection, view: dict[str, str]) -> dict[str, Any]:

@@ -58,6 +58,9 @@ function apply() {
 }
 
 function outlines(height) {
+  // The outlines as one drawing that lies on the picture, and a number at each.
+  const drawing = $("#regions svg");
+  if (drawing) viewer.addOverlay({ element: drawing, location: new OpenSeadragon.Rect(0, 0, 1, height) });
   for (const region of $$("#regions span")) {
     const { x, y, width, height: tall } = region.dataset;
     const box = document.createElement("div");
@@ -90,6 +93,7 @@ for (const button of $$("[data-region]"))
     const ratio = found.original.getContentSize().y / found.original.getContentSize().x;
     const margin = 2.5, w = Math.max(width, 0.12) * margin, h = Math.max(height * ratio, 0.12) * margin;
     viewer.viewport.fitBounds(new OpenSeadragon.Rect(Number(x) + width / 2 - w / 2, (Number(y) + height / 2) * ratio - h / 2, w, h));
+    for (const crop of $$("[data-crop]")) crop.setAttribute("viewBox", button.dataset.box); // the good parts at the same place
   });
 
 document.addEventListener("keydown", (event) => {
