@@ -33,9 +33,9 @@ from .user import User
 from .viewpoint import Symmetry, Viewpoint
 
 __all__ = [
-    "WAITS_FOR_A_PERSON",
     "ENDED",
     "RANK",
+    "WAITS_FOR_A_PERSON",
     "ApiKey",
     "AppendOnlyError",
     "AuditEvent",

@@ -73,6 +73,9 @@ class World:
             "inspection": reverse("inspection", args=[self.inspection.pk]),
             "inspection, worst first": reverse("inspection", args=[self.inspection.pk])
             + "?order=worst",
+            "inspection found in Defects": reverse("inspection", args=[self.inspection.pk])
+            + "?from=defects&verdict=fail",
+            "good parts alike": reverse("inspection_alike", args=[self.inspection.pk]),
             "model": reverse("model", args=[self.version.pk]),
             "limits": reverse("model_limits", args=[self.version.pk]),
             "other limits": reverse("model_limit_figures", args=[self.version.pk])

@@ -268,7 +268,9 @@ def test_counts_are_bounded(client: Client, batch: Any, monkeypatch: pytest.Monk
     with CaptureQueriesContext(connection) as asked:
         page = client.get(reverse("defects")).content.decode()
     assert "More than 3 inspections" in page
-    counting = [q["sql"] for q in asked if "COUNT(" in q["sql"]]
+    counting = [
+        q["sql"] for q in asked if 'COUNT(*) FROM (SELECT "inspection_inspection' in q["sql"]
+    ]
     assert len(counting) == 1
     assert "LIMIT 4" in counting[0]
     assert not [q["sql"] for q in asked if "OFFSET" in q["sql"]]

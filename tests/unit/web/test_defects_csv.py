@@ -84,20 +84,15 @@ def test_the_command_line_and_the_pages_guard_alike() -> None:
     assert harmless("A-1") == "A-1"
 
 
-def signed_in(client: AsyncClient, user: Any) -> AsyncClient:
-    client.force_login(user)
-    return client
-
-
 def test_the_file_holds_what_the_filter_finds() -> None:
     batch = BatchFactory()
     inside = InspectionFactory.create_batch(3, batch=batch, score=2.0)
     InspectionFactory(batch=batch, score=0.5)
     InspectionFactory(score=3.0)  # of another product
-    user = MembershipFactory(product=batch.viewpoint.product).user
+    client = AsyncClient()
+    client.force_login(MembershipFactory(product=batch.viewpoint.product).user)
 
     async def download() -> Any:
-        client = signed_in(AsyncClient(), user)
         answer = await client.get(reverse("defects_csv"), {"score_min": "1"})
         assert answer.status_code == 200
         assert answer.streaming
