@@ -4,9 +4,10 @@ Other pages link here by the same names: `Filters.link(verdict="fail", cell=27)`
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -64,34 +65,36 @@ class Refused(Exception):
     """A value in the address means nothing; the text says what would."""
 
 
-@dataclass
 class Choices:
-    """What there is to choose from for one person: a handful of rows, in three questions."""
+    """What there is to choose from for one person, each asked for when it is needed."""
 
-    viewpoints: Sequence[Viewpoint]
-    sees_all: bool
-    stations: Sequence[Station]
-    reasons: Sequence[ReasonCode]
+    def __init__(self, user: User) -> None:
+        self._user = user
 
-    @classmethod
-    def of(cls, user: User) -> "Choices":
-        seen = Case(When(may_see(user, "product"), then=Value(True)), default=Value(False))
-        every = list(
-            Viewpoint.objects.annotate(seen=seen)
-            .select_related("product")
-            .order_by("product__code", "code")
-        )
-        viewpoints = [one for one in every if one.seen]
-        reasons = (
-            ReasonCode.objects.filter(may_see(user, "product"))
-            .select_related("product")
-            .order_by("product__code", "code")
-        )
-        return cls(
-            viewpoints=viewpoints,
-            sees_all=len(viewpoints) == len(every),
-            stations=list(Station.objects.order_by("line", "code")),
-            reasons=list(reasons[:MOST_REASONS]),
+    @cached_property
+    def _every(self) -> list[Any]:
+        seen = Case(When(may_see(self._user, "product"), then=Value(True)), default=Value(False))
+        views = Viewpoint.objects.annotate(seen=seen).select_related("product")
+        return list(views.order_by("product__code", "code"))
+
+    @cached_property
+    def viewpoints(self) -> list[Viewpoint]:
+        return [one for one in self._every if one.seen]
+
+    @property
+    def sees_all(self) -> bool:
+        """Then nothing needs be said of viewpoints, and any index may be used."""
+        return len(self.viewpoints) == len(self._every)
+
+    @cached_property
+    def stations(self) -> list[Station]:
+        return list(Station.objects.order_by("line", "code"))
+
+    @cached_property
+    def reasons(self) -> list[ReasonCode]:
+        codes = ReasonCode.objects.filter(may_see(self._user, "product"))
+        return list(
+            codes.select_related("product").order_by("product__code", "code")[:MOST_REASONS]
         )
 
     @property

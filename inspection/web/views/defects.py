@@ -25,7 +25,7 @@ LIKE_IT = 5  # lots that are named where the one asked for is not there
 @require_safe
 def show(request: SignedIn) -> HttpResponse:
     """Tiles or a table of what the address asks for, newest first."""
-    choices = Choices.of(request.user)
+    choices = Choices(request.user)
     filters = Filters.of(request.GET, choices)
     page = reads.page_of(filters, _key(request, "after"), _key(request, "before"))
     view = request.GET.get("view", "")
@@ -88,4 +88,4 @@ async def export(request: SignedIn) -> HttpResponseBase:
 
 
 def _filters(request: SignedIn) -> Filters:
-    return Filters.of(request.GET, Choices.of(request.user))
+    return Filters.of(request.GET, Choices(request.user))

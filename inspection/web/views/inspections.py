@@ -39,7 +39,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     inspection = find(request.user, Inspection, key)
     pictures, picture, result = _pictures(request, inspection)
     from_defects = request.GET.get("from") == "defects"
-    filters = Filters.of(request.GET, Choices.of(request.user)) if from_defects else None
+    filters = Filters.of(request.GET, Choices(request.user)) if from_defects else None
     rights = Rights(request.user, inspection.viewpoint.product)
     version, point = inspection.model_version, inspection.operating_point
     view = chosen_view(request)

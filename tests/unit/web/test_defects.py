@@ -318,6 +318,6 @@ def test_a_tile_shows_verdict_outline_and_what_people_said(client: Client) -> No
 
 def test_choices_know_whether_one_sees_everything(batch: Any) -> None:
     InspectionFactory()
-    assert Choices.of(UserFactory(role="viewer")).sees_all
+    assert Choices(UserFactory(role="viewer")).sees_all
     member = MembershipFactory(product=batch.viewpoint.product).user
-    assert not Choices.of(member).sees_all
+    assert not Choices(member).sees_all
