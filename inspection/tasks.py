@@ -4,8 +4,22 @@ from celery import shared_task
 
 from inspection.jobs import reaper
 from inspection.logs import working_on
+<<<<<<< HEAD
 from inspection.models import ScoringChunk, TrainingRun, Upload
 from inspection.services import announce, drift, scoring, tidying, training, uploads
+=======
+from inspection.models import Report, ScoringChunk, TrainingRun, Upload
+from inspection.services import (
+    announce,
+    report_job,
+    report_mail,
+    report_schedules,
+    scoring,
+    tidying,
+    training,
+    uploads,
+)
+>>>>>>> b8dcb92 (Reports: a lot on paper and as CSV, made by a worker, sent by schedule)
 
 
 @shared_task
@@ -30,6 +44,21 @@ def unpack_upload(upload_id: str) -> None:
 
 
 @shared_task
+def make_report(report_id: str) -> None:
+    """Make a report."""
+    with working_on(report_id):
+        report_job.make(report_id)
+
+
+@shared_task
+def send_reports() -> None:
+    """Order the reports that are due, and send those that are done."""
+    with working_on("send_reports"):
+        report_schedules.order_due()
+        report_mail.send_waiting()
+
+
+@shared_task
 def reap() -> None:
     """Put right what dead workers and lost messages left behind."""
     with working_on("reap"):
@@ -38,6 +67,7 @@ def reap() -> None:
                 TrainingRun: announce.run_state,
                 ScoringChunk: scoring.settle_chunk,
                 Upload: uploads.settle,
+                Report: report_job.settle,
             }
         )
 

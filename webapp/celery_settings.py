@@ -39,6 +39,8 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
             "inspection.tasks.train": {"queue": "train"},
             "inspection.tasks.score_chunk": {"queue": "score"},
             "inspection.tasks.unpack_upload": {"queue": "io"},
+            "inspection.tasks.make_report": {"queue": "io"},
+            "inspection.tasks.send_reports": {"queue": "io"},
         },
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -47,6 +49,7 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
         "timezone": "UTC",
         "beat_schedule": {
             "reap": {"task": "inspection.tasks.reap", "schedule": float(reap_every_s)},
+            "send_reports": {"task": "inspection.tasks.send_reports", "schedule": 60.0},
             "tidy": {"task": "inspection.tasks.tidy", "schedule": 3600.0},
             "watch_drift": {"task": "inspection.tasks.watch_drift", "schedule": 3600.0},
         },

@@ -12,7 +12,7 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
-from inspection.models import Job, JobState, ScoringChunk, TrainingRun, Upload
+from inspection.models import Job, JobState, Report, ScoringChunk, TrainingRun, Upload
 from webapp.celery import app
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ TASKS: dict[type[Job], str] = {
     TrainingRun: "inspection.tasks.train",
     ScoringChunk: "inspection.tasks.score_chunk",
     Upload: "inspection.tasks.unpack_upload",
+    Report: "inspection.tasks.make_report",
 }
 QUEUES: dict[type[Job], str] = {
     model: app.conf.task_routes[task]["queue"] for model, task in TASKS.items()

@@ -23,6 +23,7 @@ from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
 from .product import Product
 from .retraining_plan import RetrainingPlan
+from .report import Report, ReportKind, ReportSchedule
 from .review import Escape, Look, ReasonCode, Review, ReviewClaim
 from .station import Station
 from .tally import DefectTally, HourlyTally
@@ -68,6 +69,9 @@ __all__ = [
     "Purpose",
     "ReasonCode",
     "RetrainingPlan",
+    "Report",
+    "ReportKind",
+    "ReportSchedule",
     "Review",
     "ReviewClaim",
     "ReviewState",

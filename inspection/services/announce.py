@@ -3,7 +3,7 @@
 from typing import Any
 
 from inspection.live.push import push
-from inspection.models import Batch, TrainingRun
+from inspection.models import Batch, Report, TrainingRun
 
 
 def run_state(run: TrainingRun) -> None:
@@ -36,4 +36,23 @@ def batch_line(batch: Batch, summary: dict[str, Any]) -> dict[str, Any]:
         "state": summary["state"],
         "fraction": summary["scored"] / total if total else None,
         "eta_s": summary["eta_s"],
+    }
+
+
+def report_state(report: Report) -> None:
+    """Tell the page of reports and the status bar how a report stands."""
+    push(f"report:{report.pk}", "state", **report_line(report))
+    push("jobs", "jobs", **report_line(report))
+
+
+def report_line(report: Report) -> dict[str, Any]:
+    """A report as the list of jobs shows it."""
+    return {
+        "id": str(report.pk),
+        "kind": "report",
+        "title": str(report),
+        "url": "/reports/",
+        "state": "cancelling" if report.cancelling else report.state,
+        "fraction": report.progress.get("fraction"),
+        "eta_s": report.progress.get("eta_s"),
     }

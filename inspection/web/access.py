@@ -21,6 +21,8 @@ from inspection.models import (
     Membership,
     ModelVersion,
     Product,
+    Report,
+    ReportSchedule,
     Role,
     TrainingRun,
     Upload,
@@ -54,6 +56,8 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
         "review_reason",
         "reviewed_by",
     ),
+    Report: ("lot", "requested_by"),
+    ReportSchedule: ("created_by",),
 }
 
 # Where the product is, seen from each noun that has an address of its own.
@@ -64,6 +68,8 @@ PATHS: dict[type[Model], tuple[str, ...]] = {
     ModelVersion: ("viewpoint__product",),
     Batch: ("viewpoint__product",),
     Inspection: ("viewpoint__product",),
+    Report: ("product",),
+    ReportSchedule: ("product",),
     Upload: ("dataset__viewpoint__product", "batch__viewpoint__product"),
 }
 

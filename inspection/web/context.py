@@ -21,6 +21,7 @@ RAIL = (
     ("products", "Products", "package", ("products", "uploads", "batches")),
     ("jobs", "Jobs", "list-check", ("jobs", "runs")),
     ("models", "Models", "stack-2", ("models",)),
+    ("reports", "Reports", "report-analytics", ("reports",)),
     ("settings", "Settings", "settings", ("settings", "accounts")),
 )
 

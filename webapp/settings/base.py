@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
 from webapp.celery_settings import celery_settings
 from webapp.redis_urls import broker_url, client_url, socket_path, socket_url
@@ -112,7 +113,22 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_PRESERVE_USERNAME_CASING = True
-EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+
+# --- e-mail: only scheduled reports, and only where SMTP_HOST names a server ------------
+EMAIL_HOST = env("SMTP_HOST", default="")
+EMAIL_PORT = env.int("SMTP_PORT", default=587)
+EMAIL_HOST_USER = env("SMTP_USER", default="")
+EMAIL_HOST_PASSWORD = env("SMTP_PASSWORD", default="")
+SMTP_SECURITY = env("SMTP_SECURITY", default="starttls")
+if SMTP_SECURITY not in ("starttls", "tls", "none"):
+    raise ImproperlyConfigured("SMTP_SECURITY must be starttls, tls or none")
+EMAIL_USE_TLS = SMTP_SECURITY == "starttls"
+EMAIL_USE_SSL = SMTP_SECURITY == "tls"
+EMAIL_TIMEOUT = 20
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
+DEFAULT_FROM_EMAIL = env("MAIL_FROM", default="kintsugi@localhost")
+MAIL_MAX_MB = env.int("MAIL_MAX_MB", default=10)
+PUBLIC_URL = env("PUBLIC_URL", default="")  # https://kintsugi.plant.example, for links in mails
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"

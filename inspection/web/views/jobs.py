@@ -8,7 +8,16 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_safe
 
 from inspection import policies
-from inspection.models import ENDED, Batch, JobState, ScoringChunk, TrainingRun, Upload, User
+from inspection.models import (
+    ENDED,
+    Batch,
+    JobState,
+    Report,
+    ScoringChunk,
+    TrainingRun,
+    Upload,
+    User,
+)
 from inspection.services import announce, batches, uploads
 from inspection.web import reads, words
 from inspection.web.access import SignedIn, visible
@@ -80,6 +89,7 @@ def running(request: SignedIn) -> JsonResponse:
     user = request.user
     lines = [announce.run_line(run) for run in unended(visible(user, TrainingRun))]
     lines += [_upload_line(upload) for upload in unended(visible(user, Upload))]
+    lines += [announce.report_line(report) for report in unended(visible(user, Report))]
     for batch in scoring(user):
         lines.append(announce.batch_line(batch, batches.batch_summary(batch)))
     return JsonResponse({"jobs": lines})

@@ -1,0 +1,173 @@
+"""Reports that are ordered by the clock. One conditional UPDATE per schedule and date decides
+who orders, so that two schedulers, or one that was late, never order the same report twice."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+
+from inspection import policies
+from inspection.errors import UserError
+from inspection.models import Lot, Product, ReportKind, ReportSchedule, User
+
+from . import report_pdf, reports
+from .access import require
+from .audit import record
+
+log = logging.getLogger(__name__)
+Every = ReportSchedule.Every
+MAX_RECIPIENTS = 20
+MAX_LOTS = 50  # of one order
+
+
+def schedule_report(
+    user: User,
+    product: Product,
+    *,
+    kind: str,
+    every: str,
+    hour: int,
+    recipients: list[str],
+    weekday: int = 0,
+    language: str = "en",
+) -> ReportSchedule:
+    """Send a report by itself from now on. Engineers and above, since it leaves the house."""
+    require(user, policies.MANAGE, product)
+    if kind not in ReportKind.values or every not in Every.values:
+        raise UserError("unknown_kind", "Choose a report and how often it is sent.", field="kind")
+    if not (0 <= hour <= 23 and 0 <= weekday <= 6):
+        raise UserError("bad_time", "The hour lies between 0 and 23.", field="hour")
+    if kind != ReportKind.LOT_CSV:
+        report_pdf.check()
+    schedule = ReportSchedule(
+        product=product,
+        kind=kind,
+        every=every,
+        hour=hour,
+        weekday=weekday,
+        language=language,
+        recipients=_addresses(recipients),
+        created_by=user,
+    )
+    schedule.next_at = following(schedule, timezone.now())
+    with transaction.atomic():
+        schedule.save(force_insert=True)
+        record(user, "report.scheduled", schedule, product=product, after=_plain(schedule))
+    return schedule
+
+
+def end_schedule(user: User, schedule: ReportSchedule) -> None:
+    """Send nothing more."""
+    require(user, policies.MANAGE, schedule.product)
+    with transaction.atomic():
+        rows = ReportSchedule.objects.filter(pk=schedule.pk, ended_at=None)
+        if rows.update(ended_at=timezone.now()):
+            record(
+                user,
+                "report.unscheduled",
+                schedule,
+                product=schedule.product,
+                before=_plain(schedule),
+            )
+
+
+def order_due(now: datetime | None = None) -> int:
+    """Order what is due; returns how many reports. One schedule that fails stops no other."""
+    moment = now or timezone.now()
+    due = ReportSchedule.objects.filter(ended_at=None, next_at__lte=moment)
+    ordered = 0
+    for schedule in due.select_related("product").order_by("next_at"):
+        try:
+            ordered += _order(schedule, moment)
+        except UserError as refusal:
+            log.warning("schedule %s: %s", schedule.pk, refusal.message)
+        except Exception:
+            log.exception("schedule %s cannot be ordered", schedule.pk)
+    return ordered
+
+
+def _order(schedule: ReportSchedule, now: datetime) -> int:
+    """Move the schedule on and order its reports, in one transaction. What a clock that stood
+    still has missed is not made up for: only the newest period is reported."""
+    until = latest(schedule, now)
+    since = until - _step(schedule)
+    with transaction.atomic():
+        taken = ReportSchedule.objects.filter(
+            pk=schedule.pk, ended_at=None, next_at=schedule.next_at
+        ).update(next_at=following(schedule, now), last_at=now)
+        if not taken:
+            return 0
+        wanted: list[dict[str, Any]] = [{"since": since, "until": until}]
+        if schedule.kind in reports.LOT_KINDS:
+            wanted = [{"lot": lot} for lot in _lots(schedule.product, since, until)]
+        for what in wanted:
+            reports.request_report(
+                None,
+                schedule.product,
+                kind=schedule.kind,
+                language=schedule.language,
+                schedule=schedule,
+                **what,
+            )
+    return len(wanted)
+
+
+def _lots(product: Product, since: datetime, until: datetime) -> list[Lot]:
+    """Lots of which something was judged in the period."""
+    judged = Lot.objects.filter(
+        product=product, inspections__completed_at__gte=since, inspections__completed_at__lt=until
+    )
+    return list(judged.distinct().order_by("pk")[:MAX_LOTS])
+
+
+# --- the plant's clock -------------------------------------------------------------------
+
+
+def latest(schedule: ReportSchedule, now: datetime) -> datetime:
+    """The newest date of the schedule that is not after `now`."""
+    local = timezone.localtime(now)
+    at = local.replace(hour=schedule.hour, minute=0, second=0, microsecond=0, fold=0)
+    if schedule.every == Every.WEEK:
+        at = _days(at, -((local.weekday() - schedule.weekday) % 7))
+    return at if at <= local else _days(at, -_step(schedule).days)
+
+
+def following(schedule: ReportSchedule, now: datetime) -> datetime:
+    """The first date of the schedule after `now`."""
+    return _days(timezone.localtime(latest(schedule, now)), _step(schedule).days)
+
+
+def _days(at: datetime, days: int) -> datetime:
+    """The same hour of the plant's day some days away, over changes of the clock too."""
+    return (at.replace(tzinfo=None) + timedelta(days=days)).replace(
+        tzinfo=timezone.get_current_timezone()
+    )
+
+
+def _step(schedule: ReportSchedule) -> timedelta:
+    return timedelta(days=7 if schedule.every == Every.WEEK else 1)
+
+
+def _addresses(recipients: list[str]) -> list[str]:
+    clean = list(dict.fromkeys(address.strip() for address in recipients if address.strip()))
+    if not 0 < len(clean) <= MAX_RECIPIENTS:
+        raise UserError(
+            "bad_recipients", f"Name 1 to {MAX_RECIPIENTS} e-mail addresses.", field="recipients"
+        )
+    for address in clean:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise UserError(
+                "bad_recipients", f"{address} is not an e-mail address.", field="recipients"
+            ) from None
+    return clean
+
+
+def _plain(schedule: ReportSchedule) -> dict[str, Any]:
+    names = ("kind", "every", "weekday", "hour", "language", "recipients")
+    return {name: getattr(schedule, name) for name in names}

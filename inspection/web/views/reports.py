@@ -1,0 +1,157 @@
+"""Reports: order one, watch it being made, download it, have it sent."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.core.files.storage import default_storage
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST, require_safe
+
+from inspection import policies
+from inspection.errors import NotAllowed, UserError
+from inspection.models import JobState, Lot, Product, Report, ReportSchedule
+from inspection.services import report_mail, report_pdf, report_schedules, reports
+from inspection.web.access import SignedIn, explains, find, visible
+from inspection.web.report_forms import ReportForm, ScheduleForm
+
+PAGE = 50
+LOTS = 200
+BLOCK = 1 << 18
+
+
+@require_safe
+def index(request: SignedIn) -> HttpResponse:
+    """What was made lately, and how to make another."""
+    if request.htmx:
+        return render(request, "reports/_list.html", _listed(request))
+    return _page(request)
+
+
+@require_POST
+@explains
+def order(request: SignedIn) -> HttpResponse:
+    """Order a report; its refusals stand at the fields."""
+    form = ReportForm(request.POST, products=_products(request))
+    if form.is_valid():
+        try:
+            reports.request_report(request.user, form.cleaned_data["product"], **form.order())
+            return redirect("reports")
+        except NotAllowed:
+            raise
+        except UserError as error:
+            form.refuse(error.field, error.message)
+    return _page(request, form=form)
+
+
+@require_POST
+@explains
+def schedule(request: SignedIn) -> HttpResponse:
+    """Have a report sent by itself."""
+    form = ScheduleForm(request.POST, products=_products(request))
+    if form.is_valid():
+        product = form.cleaned_data["product"]
+        try:
+            report_schedules.schedule_report(request.user, product, **form.order())
+            return redirect("reports")
+        except NotAllowed:
+            raise
+        except UserError as error:
+            form.refuse(error.field, error.message)
+    return _page(request, schedule_form=form)
+
+
+@require_POST
+@explains
+def unschedule(request: SignedIn, key: UUID) -> HttpResponse:
+    report_schedules.end_schedule(request.user, find(request.user, ReportSchedule, key))
+    return redirect("reports")
+
+
+@require_POST
+@explains
+def act(request: SignedIn, key: UUID, action: str) -> HttpResponse:
+    """Cancel, delete, or send once more."""
+    actions = {
+        "cancel": reports.cancel_report,
+        "delete": reports.delete_report,
+        "mail": report_mail.send_again,
+    }
+    if action not in actions:
+        raise Http404("no such action")
+    actions[action](request.user, find(request.user, Report, key))
+    return redirect("reports")
+
+
+@require_GET
+def download(request: SignedIn, key: UUID) -> HttpResponseBase:
+    """The file, in pieces, as an attachment that no browser shows as a page of ours."""
+    report = find(request.user, Report, key)
+    if report.state != JobState.DONE or not default_storage.exists(report.file_key):
+        raise Http404("there is no file of this report")
+    kind = "application/pdf" if report.is_pdf else "text/csv; charset=utf-8"
+    name = reports.file_name(report)
+    return StreamingHttpResponse(
+        _pieces(report.file_key),
+        content_type=kind,
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Content-Length": str(report.size_bytes),
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+async def _pieces(key: str) -> AsyncIterator[bytes]:
+    file = await sync_to_async(default_storage.open)(key)
+    try:
+        while block := await sync_to_async(file.read)(BLOCK):
+            yield block
+    finally:
+        await sync_to_async(file.close)()
+
+
+# --- what the page shows -------------------------------------------------------------------
+
+
+def _products(request: SignedIn) -> Any:
+    return visible(request.user, Product).order_by("code")
+
+
+def _page(
+    request: SignedIn, form: ReportForm | None = None, schedule_form: ScheduleForm | None = None
+) -> HttpResponse:
+    products = list(_products(request))
+    wanted = {"product": request.GET.get("product", ""), "lot": request.GET.get("lot", "")}
+    first = {name: value for name, value in wanted.items() if value}
+    roles = policies.Roles(request.user)
+    context = {
+        **_listed(request),
+        "form": form or ReportForm(products=_products(request), initial=first),
+        "schedule_form": schedule_form or ScheduleForm(products=_products(request)),
+        "schedule_open": schedule_form is not None,
+        "products": products,
+        "lots": Lot.objects.filter(product__in=products).select_related("product")[:LOTS],
+        "may_schedule": any(roles.can(policies.MANAGE, product.pk) for product in products),
+        "mail_is_set_up": report_mail.is_set_up(),
+        "pdf_missing": report_pdf.missing(),
+    }
+    return render(request, "reports/index.html", context, status=200)
+
+
+def _listed(request: SignedIn) -> dict[str, Any]:
+    roles = policies.Roles(request.user)
+    found = list(visible(request.user, Report).order_by("-id")[:PAGE])
+    for report in found:
+        own = report.requested_by_id == request.user.pk
+        may = own or roles.can(policies.MANAGE, report.product_id)
+        report.may_cancel = may and policies.can_be_cancelled(report)  # type: ignore[attr-defined]
+        report.may_delete = may and report.ended  # type: ignore[attr-defined]
+        report.may_mail = roles.can(policies.MANAGE, report.product_id)  # type: ignore[attr-defined]
+    schedules = list(visible(request.user, ReportSchedule).filter(ended_at=None))
+    for one in schedules:
+        one.may_end = roles.can(policies.MANAGE, one.product_id)  # type: ignore[attr-defined]
+    return {"reports": found, "schedules": schedules}
