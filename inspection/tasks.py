@@ -4,13 +4,10 @@ from celery import shared_task
 
 from inspection.jobs import reaper
 from inspection.logs import working_on
-<<<<<<< HEAD
-from inspection.models import ScoringChunk, TrainingRun, Upload
-from inspection.services import announce, drift, scoring, tidying, training, uploads
-=======
 from inspection.models import Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
     announce,
+    drift,
     report_job,
     report_mail,
     report_schedules,
@@ -19,7 +16,6 @@ from inspection.services import (
     training,
     uploads,
 )
->>>>>>> b8dcb92 (Reports: a lot on paper and as CSV, made by a worker, sent by schedule)
 
 
 @shared_task

@@ -22,8 +22,8 @@ from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
 from .product import Product
-from .retraining_plan import RetrainingPlan
 from .report import Report, ReportKind, ReportSchedule
+from .retraining_plan import RetrainingPlan
 from .review import Escape, Look, ReasonCode, Review, ReviewClaim
 from .station import Station
 from .tally import DefectTally, HourlyTally
@@ -68,10 +68,10 @@ __all__ = [
     "Product",
     "Purpose",
     "ReasonCode",
-    "RetrainingPlan",
     "Report",
     "ReportKind",
     "ReportSchedule",
+    "RetrainingPlan",
     "Review",
     "ReviewClaim",
     "ReviewState",

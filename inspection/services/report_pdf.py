@@ -66,7 +66,7 @@ class Pdf:
         from weasyprint import HTML
 
         whole = {**context, "title": self.title, "pages_before": self._pages}
-        html = render_to_string(template, whole)
+        html: str = render_to_string(template, whole)
         if CHINESE.search(html):  # the font is large: it is opened only where it is needed
             html = html.replace("<style>", f"<style>{FONT_FACES}", 1)
         fetcher = _fetcher(pictures or {})

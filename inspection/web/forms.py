@@ -7,7 +7,7 @@ from django import forms
 from inspection.models import Product, Purpose, Role, Station, TrainingRun, Viewpoint
 
 
-def _styled(form: forms.BaseForm) -> None:
+def styled(form: forms.BaseForm) -> None:
     for name, field in form.fields.items():
         widget = field.widget
         if isinstance(widget, (forms.RadioSelect, forms.CheckboxInput, forms.HiddenInput)):
@@ -21,7 +21,7 @@ def _styled(form: forms.BaseForm) -> None:
 class StyledForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _styled(self)
+        styled(self)
 
     def refuse(self, field: str, message: str) -> None:
         """Show a service's refusal at its field, or above the form."""

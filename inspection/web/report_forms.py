@@ -14,7 +14,7 @@ from inspection.errors import UserError
 from inspection.models import Lot, Product, ReportKind, ReportSchedule
 from inspection.services.reports import LOT_KINDS
 
-from .forms import StyledForm
+from .forms import StyledForm, styled
 
 
 def last_week() -> tuple[datetime, datetime]:
@@ -28,7 +28,16 @@ def _midnight(day: Any) -> datetime:
     return timezone.make_aware(datetime.combine(day, time()))
 
 
-class ReportForm(StyledForm):
+class OfProducts(StyledForm):
+    """A form about one of the products that the person may see."""
+
+    def __init__(self, *args: Any, products: QuerySet[Product], **kwargs: Any) -> None:
+        forms.Form.__init__(self, *args, **kwargs)
+        self.fields["product"].queryset = products  # type: ignore[attr-defined]
+        styled(self)  # looks at errors, so only now
+
+
+class ReportForm(OfProducts):
     """Which report, about what."""
 
     prefix = "report"
@@ -53,8 +62,7 @@ class ReportForm(StyledForm):
     )
 
     def __init__(self, *args: Any, products: QuerySet[Product], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["product"].queryset = products  # type: ignore[attr-defined]
+        super().__init__(*args, products=products, **kwargs)
         begin, end = last_week()
         self.fields["since"].initial = timezone.localdate(begin)
         self.fields["until"].initial = timezone.localdate(end) - timedelta(days=1)
@@ -83,7 +91,7 @@ class ReportForm(StyledForm):
         return lot
 
 
-class ScheduleForm(StyledForm):
+class ScheduleForm(OfProducts):
     """Which report, how often, to whom."""
 
     prefix = "schedule"
@@ -110,10 +118,6 @@ class ScheduleForm(StyledForm):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("E-mail addresses, one a line."),
     )
-
-    def __init__(self, *args: Any, products: QuerySet[Product], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["product"].queryset = products  # type: ignore[attr-defined]
 
     def order(self) -> dict[str, Any]:
         """What `services.report_schedules.schedule_report` wants to know."""

@@ -1,0 +1,245 @@
+"""Reports by the clock and by e-mail: each ordered once, and no mail ever sent twice."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from pytest_django import Settings
+
+from inspection.errors import NotAllowed, UserError
+from inspection.models import AuditEvent, JobState, Report, ReportKind, ReportSchedule, Role
+from inspection.services import report_mail, report_schedules
+from inspection.services.report_mail import Mail, send_waiting
+from tests.factories.batch import BatchFactory
+from tests.factories.inspection import InspectionFactory
+from tests.factories.membership import MembershipFactory
+from tests.factories.report import LotFactory, ReportFactory, ReportScheduleFactory
+from tests.factories.user import UserFactory
+from webapp.local.services import _any_free_port
+
+pytestmark = pytest.mark.django_db
+
+
+class Sink:
+    """Takes mails, or answers as it is told."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+        self.answer = "250 OK"
+        self.hang_up = False
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(envelope)
+        if self.hang_up:
+            server.transport.abort()
+        return self.answer
+
+
+@pytest.fixture
+def sink(settings: Settings, tmp_path: Path) -> Iterator[Sink]:
+    """A mail server of this test's own."""
+    handler = Sink()
+    controller = Controller(handler, hostname="127.0.0.1", port=_any_free_port())
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = "127.0.0.1", False, 5
+    settings.EMAIL_PORT = controller.port
+    settings.MEDIA_ROOT = tmp_path / "media"
+    yield handler
+    controller.stop()
+
+
+def done(**fields: Any) -> Report:
+    """A report that waits to be sent."""
+    key = default_storage.save("reports/x.csv", ContentFile(b"row,file\r\n"))
+    wanted = {
+        "state": JobState.DONE,
+        "file_key": key,
+        "size_bytes": 10,
+        "mail_to": ["quality@plant.example"],
+        "mail_state": Mail.WAITING,
+    }
+    return ReportFactory(**{**wanted, **fields})
+
+
+def state(report: Report) -> str:
+    report.refresh_from_db()
+    return report.mail_state
+
+
+def test_a_report_is_sent_once_with_its_file(sink: Sink) -> None:
+    report = done(file_sha256="ab" * 32)
+    assert (send_waiting(), send_waiting()) == (1, 0)
+    assert state(report) == Mail.SENT
+    [mail] = sink.mails
+    assert mail.rcpt_tos == ["quality@plant.example"]
+    message = message_from_bytes(mail.content)
+    text, attached = message.get_payload()
+    assert "ab" * 32 in text.get_payload()
+    assert attached.get_payload(decode=True).replace(b"\r\n", b"\n") == b"row,file\n"
+    assert attached.get_filename().startswith("lot-")
+
+
+def test_two_senders_send_one_mail(sink: Sink) -> None:
+    report = done()
+    seen_by_both = [Report.objects.get(pk=report.pk) for _ in range(2)]
+    assert [report_mail._send(one) for one in seen_by_both] == [True, False]
+    assert len(sink.mails) == 1
+
+
+def test_what_is_not_done_waits(sink: Sink) -> None:
+    report = done(state=JobState.RUNNING)
+    assert (send_waiting(), state(report)) == (0, Mail.WAITING)
+
+
+def test_a_report_that_failed_is_not_sent_and_says_why(sink: Sink) -> None:
+    report = done(state=JobState.FAILED, error="The disk was full.")
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert report.mail_error == "The disk was full."
+    assert sink.mails == []
+
+
+def test_an_unreachable_server_is_tried_again_later(sink: Sink, settings: Settings) -> None:
+    good, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
+    report = done()
+    assert (send_waiting(), state(report)) == (0, Mail.WAITING)
+    settings.EMAIL_PORT = good
+    assert send_waiting() == 0, "not before its time"
+    Report.objects.update(mail_after=timezone.now())
+    assert (send_waiting(), state(report)) == (1, Mail.SENT)
+
+
+def test_after_some_tries_it_gives_up(sink: Sink, settings: Settings) -> None:
+    settings.EMAIL_PORT = 1
+    report = done(mail_tries=report_mail.TRIES - 1)
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert "could not be reached" in report.mail_error
+
+
+def test_a_refusal_is_said(sink: Sink) -> None:
+    sink.answer = "552 too large"
+    report = done()
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert "too large" in report.mail_error
+
+
+def test_a_mail_whose_fate_nobody_knows_is_not_sent_again(sink: Sink) -> None:
+    sink.hang_up = True
+    report = done()
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert report.mail_error == report_mail.UNKNOWN
+    sink.hang_up = False
+    Report.objects.update(mail_after=None)
+    assert send_waiting() == 0
+    assert len(sink.mails) == 1
+
+
+def test_a_sender_that_died_leaves_it_to_a_person(sink: Sink) -> None:
+    long_ago = timezone.now() - report_mail.STUCK - timedelta(seconds=1)
+    report = done(mail_state=Mail.SENDING, mail_after=long_ago)
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert sink.mails == []
+    engineer = MembershipFactory(product=report.product, role=Role.ENGINEER).user
+    with pytest.raises(NotAllowed):
+        report_mail.send_again(MembershipFactory(product=report.product).user, report)
+    report_mail.send_again(engineer, report)
+    assert (send_waiting(), state(report)) == (1, Mail.SENT)
+    with pytest.raises(UserError):
+        report_mail.send_again(engineer, report)
+
+
+def test_without_a_server_it_says_so(settings: Settings, tmp_path: Path) -> None:
+    settings.EMAIL_HOST, settings.MEDIA_ROOT = "", tmp_path
+    report = done()
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert "SMTP_HOST" in report.mail_error
+
+
+# --- the clock ------------------------------------------------------------------------------
+
+
+def test_a_schedule_orders_once() -> None:
+    schedule = ReportScheduleFactory()
+    now = timezone.now()
+    stale = ReportSchedule.objects.get(pk=schedule.pk)
+    assert report_schedules.order_due(now) == 1
+    assert report_schedules.order_due(now) == 0
+    assert report_schedules._order(stale, now) == 0, "one that was late finds the row moved on"
+    report = Report.objects.get()
+    assert (report.mail_to, report.mail_state) == (["quality@plant.example"], Mail.WAITING)
+    assert report.since
+    assert report.until
+    assert report.until - report.since == timedelta(days=7)
+    assert report.until <= now
+
+
+def test_a_lot_schedule_orders_every_lot_of_the_period() -> None:
+    lot, idle = LotFactory(), None
+    idle = LotFactory(product=lot.product)
+    schedule = ReportScheduleFactory(
+        product=lot.product, kind=ReportKind.LOT_CSV, every=ReportSchedule.Every.DAY, hour=0
+    )
+    yesterday = timezone.localtime().replace(hour=0, minute=0) - timedelta(hours=5)
+    InspectionFactory(batch=BatchFactory(lot=lot), lot=lot, completed_at=yesterday)
+    assert report_schedules.order_due() == 1
+    assert Report.objects.get().lot == lot
+    assert schedule.product == idle.product
+
+
+def test_an_ended_schedule_orders_nothing() -> None:
+    schedule = ReportScheduleFactory()
+    engineer = MembershipFactory(product=schedule.product, role=Role.ENGINEER).user
+    report_schedules.end_schedule(engineer, schedule)
+    assert report_schedules.order_due() == 0
+    assert AuditEvent.objects.filter(action="report.unscheduled").count() == 1
+
+
+def test_hours_are_the_plants_over_a_change_of_the_clock(settings: Settings) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    berlin = ZoneInfo("Europe/Berlin")
+    schedule = ReportScheduleFactory.build(every="day", hour=6)
+    with timezone.override(berlin):
+        before = datetime(2026, 3, 28, 12, tzinfo=berlin)  # the night in which an hour is lost
+        after = report_schedules.following(schedule, before)
+        assert timezone.localtime(after).isoformat() == "2026-03-29T06:00:00+02:00"
+        weekly = ReportScheduleFactory.build(every="week", weekday=0, hour=6)
+        monday = report_schedules.latest(weekly, datetime(2026, 3, 30, 5, tzinfo=berlin))
+        assert timezone.localtime(monday).isoformat() == "2026-03-23T06:00:00+01:00"
+
+
+def test_only_engineers_send_things_out_of_the_house() -> None:
+    product = LotFactory().product
+    wanted = {"kind": ReportKind.LOT_CSV, "every": "day", "hour": 6, "recipients": ["a@b.example"]}
+    inspector = MembershipFactory(product=product, role=Role.INSPECTOR).user
+    with pytest.raises(NotAllowed):
+        report_schedules.schedule_report(inspector, product, **wanted)
+    engineer = MembershipFactory(product=product, role=Role.ENGINEER).user
+    schedule = report_schedules.schedule_report(engineer, product, **wanted)
+    assert schedule.next_at > timezone.now()
+    assert AuditEvent.objects.get(action="report.scheduled").after["recipients"] == ["a@b.example"]
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [[], ["nobody"], ["a@b.example\nBcc: x@y.example"], ["a@b.example"] * 1 + ["x y@z"]],
+)
+def test_what_is_no_address_is_refused(addresses: list[str]) -> None:
+    user = UserFactory(role="engineer")
+    with pytest.raises(UserError) as refused:
+        report_schedules.schedule_report(
+            user,
+            LotFactory().product,
+            kind=ReportKind.LOT_CSV,
+            every="day",
+            hour=6,
+            recipients=addresses,
+        )
+    assert refused.value.field == "recipients"

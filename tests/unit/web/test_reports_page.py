@@ -1,0 +1,146 @@
+"""The page of reports: order, watch, download."""
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from inspection.models import JobState, Report, ReportKind, ReportSchedule, Role
+from inspection.services import report_job, report_pdf
+from tests.factories.membership import MembershipFactory
+from tests.factories.report import LotFactory, ReportFactory, ReportScheduleFactory
+from tests.unit.web.conftest import signed_in
+from tests.unit.web.test_queries import MOST, questions
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT, settings.STAGING_DIR = tmp_path / "media", tmp_path / "staging"
+
+
+@pytest.fixture
+def report() -> Report:
+    return ReportFactory()
+
+
+@pytest.fixture
+def client(report: Report) -> Client:
+    return signed_in(MembershipFactory(product=report.product, role=Role.ENGINEER).user)
+
+
+def order(client: Client, **fields: str) -> str:
+    data = {f"report-{name}": value for name, value in fields.items()}
+    answer = client.post(reverse("report_order"), data, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_report_is_ordered_by_the_lots_number(client: Client, report: Report) -> None:
+    wanted = {"kind": "lot_csv", "product": str(report.product_id)}
+    page = order(client, **wanted, lot=report.lot.code)
+    assert Report.objects.count() == 2
+    assert "Waiting for its turn" in page
+    page = order(client, **wanted, lot="no such lot")
+    assert "has no lot no such lot" in page
+    page = order(client, **wanted, lot="")
+    assert "Choose the lot" in page
+    assert Report.objects.count() == 2
+
+
+def test_a_lot_of_a_product_that_one_may_not_see_is_not_found(client: Client) -> None:
+    other = LotFactory()
+    page = order(client, kind="lot_csv", product=str(other.product_id), lot=other.code)
+    assert "Select a valid choice" in page
+    assert Report.objects.filter(product=other.product).count() == 0
+
+
+def test_what_must_be_installed_is_said_at_the_button(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_pdf, "missing", lambda: "install Pango")
+    assert "install Pango" in client.get(reverse("reports")).content.decode()
+
+
+def test_the_file_comes_as_an_attachment_that_is_never_a_page(
+    client: Client, report: Report
+) -> None:
+    address = reverse("report_file", args=[report.pk])
+    assert client.get(address).status_code == 404
+    report_job.make(report.pk)
+    answer = client.get(address)
+    content = b"".join(answer)
+    report.refresh_from_db()
+    assert len(content) == report.size_bytes == int(answer["Content-Length"])
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert answer["Content-Type"].startswith("text/csv")
+
+
+def test_strangers_find_nothing(report: Report) -> None:
+    report_job.make(report.pk)
+    ReportScheduleFactory(product=report.product)
+    stranger = signed_in(MembershipFactory(role=Role.ADMINISTRATOR).user)
+    assert stranger.get(reverse("report_file", args=[report.pk])).status_code == 404
+    for action in ("cancel", "delete", "mail"):
+        address = reverse("report_act", args=[report.pk, action])
+        assert stranger.post(address).status_code == 404
+    page = stranger.get(reverse("reports")).content.decode()
+    assert report.lot.code not in page
+    assert "quality@plant.example" not in page
+
+
+def test_one_that_is_being_made_can_be_cancelled_by_those_who_may(
+    client: Client, report: Report
+) -> None:
+    address = reverse("report_act", args=[report.pk, "cancel"])
+    viewer = signed_in(MembershipFactory(product=report.product, role=Role.VIEWER).user)
+    assert address in client.get(reverse("reports")).content.decode()
+    assert address not in viewer.get(reverse("reports")).content.decode()
+    assert viewer.post(address).status_code == 403
+    client.post(address)
+    report.refresh_from_db()
+    assert report.state == JobState.CANCELLED
+
+
+def test_an_unknown_action_is_not_found(client: Client, report: Report) -> None:
+    assert client.post(reverse("report_act", args=[report.pk, "burn"])).status_code == 404
+
+
+def test_a_schedule_is_made_and_ended(client: Client, report: Report) -> None:
+    fields = {
+        "kind": ReportKind.LOT_CSV,
+        "product": str(report.product_id),
+        "every": "day",
+        "weekday": "0",
+        "hour": "6",
+        "recipients": "a@b.example, c@d.example",
+    }
+    data = {f"schedule-{name}": value for name, value in fields.items()}
+    client.post(reverse("report_schedule"), data)
+    schedule = ReportSchedule.objects.get()
+    assert schedule.recipients == ["a@b.example", "c@d.example"]
+    assert "a@b.example, c@d.example" in client.get(reverse("reports")).content.decode()
+    client.post(reverse("report_unschedule", args=[schedule.pk]))
+    schedule.refresh_from_db()
+    assert schedule.ended_at is not None
+    data["schedule-recipients"] = "nobody"
+    assert (
+        "nobody is not an e-mail" in client.post(reverse("report_schedule"), data).content.decode()
+    )
+
+
+def test_the_page_asks_no_more_for_more(client: Client, report: Report) -> None:
+    few = questions(client, reverse("reports"))
+    for _ in range(5):
+        ReportFactory(lot=report.lot, state=JobState.RUNNING)
+        ReportScheduleFactory(product=report.product)
+    assert questions(client, reverse("reports")) <= few + 1 <= MOST + 1
+
+
+def test_the_status_bar_knows_reports(client: Client, report: Report) -> None:
+    [line] = client.get(reverse("jobs_running")).json()["jobs"]
+    assert (line["kind"], line["url"], line["state"]) == ("report", "/reports/", "queued")
