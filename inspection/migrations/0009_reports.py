@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inspection', '0007_gate_and_retraining'),
+        ('inspection', '0008_defects'),
     ]
 
     operations = [
