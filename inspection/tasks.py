@@ -8,9 +8,11 @@ from inspection.models import Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
     announce,
     drift,
+    gate,
     report_job,
     report_mail,
     report_schedules,
+    retraining_plans,
     scoring,
     tidying,
     training,
@@ -81,3 +83,11 @@ def watch_drift() -> None:
     """Tell when parts that pass score otherwise than they used to."""
     with working_on("watch_drift"):
         drift.watch()
+
+
+@shared_task
+def look_after_models() -> None:
+    """Start what is to be trained again, and settle gates that nobody settled."""
+    with working_on("models"):
+        retraining_plans.start_due()
+        gate.catch_up()

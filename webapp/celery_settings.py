@@ -50,6 +50,8 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
         "beat_schedule": {
             "reap": {"task": "inspection.tasks.reap", "schedule": float(reap_every_s)},
             "send_reports": {"task": "inspection.tasks.send_reports", "schedule": 60.0},
+            # Whether anything is due is said by the rows, not by this clock.
+            "models": {"task": "inspection.tasks.look_after_models", "schedule": 60.0},
             "tidy": {"task": "inspection.tasks.tidy", "schedule": 3600.0},
             "watch_drift": {"task": "inspection.tasks.watch_drift", "schedule": 3600.0},
         },

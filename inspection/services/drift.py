@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from inspection.models import DriftAlert, HourlyTally, ModelVersion, Role, Station
 
 from .notifications import notify
+from .retraining_plans import note_drift
 
 SMOOTHING = 0.2  # λ: weight of the newest day
 SIGMAS = 3.0
@@ -184,6 +185,7 @@ def _open(viewpoint: UUID, station: UUID | None, model: UUID, found: Chart) -> s
     )
     if new:
         _tell(alert, station)
+        note_drift(alert.viewpoint)
     else:
         DriftAlert.objects.filter(pk=alert.pk).update(**state)
     return alert.stream

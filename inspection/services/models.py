@@ -1,16 +1,17 @@
 """Model versions: which one judges, and where its limits lie."""
 
 import math
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
 from inspection import ml_adapter, policies
-from inspection.errors import UserError
-from inspection.models import ModelVersion, OperatingPoint, User
+from inspection.errors import UserError, WrongState
+from inspection.models import ModelVersion, OperatingPoint, User, Viewpoint
 
-from . import operating
+from . import gate, operating
 from .access import require
 from .audit import record
 from .locking import lock_row
@@ -20,8 +21,12 @@ DEFAULT_ALPHA_FAIL = 0.01
 DEFAULT_ALPHA_REVIEW = 0.05
 
 
-def promote(user: User | None, version: ModelVersion, reason: str) -> None:
-    """Let `version` judge from now on; the one before it is retired."""
+def promote(user: User | None, version: ModelVersion, reason: str, *, override: str = "") -> None:
+    """Let `version` judge from now on; the one before it is retired.
+
+    Where there is a golden set, the gate must have let it through, unless `override` says why
+    it is promoted all the same; that reason stays on record. Raises WrongState otherwise.
+    """
     viewpoint = version.viewpoint
     require(user, policies.MANAGE, viewpoint.product)
     if not reason.strip():
@@ -30,21 +35,67 @@ def promote(user: User | None, version: ModelVersion, reason: str) -> None:
         lock_row(viewpoint)  # who judges is decided by one after the other
         version.refresh_from_db(fields=["state"])
         policies.check_promotable(version)
-        active = viewpoint.model_versions.filter(state=State.ACTIVE)
-        before = active.first()
-        active.update(state=State.RETIRED)
-        version.state = State.ACTIVE
-        version.promoted_at, version.promoted_by = timezone.now(), user
-        version.save(update_fields=["state", "promoted_at", "promoted_by"])
-        record(
-            user,
-            "model.promoted",
-            version,
-            product=viewpoint.product,
-            before={"model": str(before) if before else None},
-            after={"model": str(version)},
-            reason=reason,
-        )
+        stands = gate.standing(version)
+        if stands.blocks and not override.strip():
+            gate.check_passed(version)
+        before = _take_over(user, version)
+        version.replaced = before
+        version.save(update_fields=["replaced"])
+        told = _told(user, version, before, gate=stands.word)
+        if stands.blocks:
+            record(action="model.gate_overridden", reason=override, **told)
+        record(action="model.promoted", reason=reason, **told)
+
+
+def rollback(user: User | None, viewpoint: Viewpoint, reason: str = "") -> ModelVersion:
+    """Let the version judge that judged before the active one; it needs no gate, since it did
+    judge, and containment cannot wait. Returns it."""
+    product = viewpoint.product
+    require(user, policies.MANAGE, product)
+    with transaction.atomic():
+        lock_row(viewpoint)
+        active = viewpoint.model_versions.filter(state=State.ACTIVE).first()
+        target = version_before(active) if active else None
+        if active is None or target is None:
+            raise WrongState("nothing_before", "No model judged before this one.")
+        _take_over(user, target)
+        told = _told(user, target, active)
+        record(action="model.rolled_back", reason=reason or f"back from {active}", **told)
+    return target
+
+
+def version_before(version: ModelVersion) -> ModelVersion | None:
+    """Where a rollback of `version` leads: what it replaced or, where that is not on record, the
+    older model that judged last."""
+    others = ModelVersion.objects.filter(viewpoint=version.viewpoint_id, state=State.RETIRED)
+    if version.replaced_id:
+        return others.filter(pk=version.replaced_id).first()
+    older = others.filter(number__lt=version.number, promoted_at__isnull=False)
+    return older.order_by("-promoted_at").first()
+
+
+def _take_over(user: User | None, version: ModelVersion) -> ModelVersion | None:
+    """Make `version` the active one; returns the one that was. The viewpoint is held."""
+    active = version.viewpoint.model_versions.filter(state=State.ACTIVE)
+    before = active.first()
+    active.update(state=State.RETIRED)
+    version.state = State.ACTIVE
+    version.promoted_at, version.promoted_by = timezone.now(), user
+    version.save(update_fields=["state", "promoted_at", "promoted_by"])
+    return before
+
+
+def _told(
+    user: User | None, version: ModelVersion, before: ModelVersion | None, **more: str
+) -> dict[str, Any]:
+    """What the audit trail says of a change of the model that judges."""
+    return {
+        "actor": user,
+        "thing": version,
+        "product": version.viewpoint.product,
+        "before": {"model": str(before) if before else None},
+        "after": {"model": str(version), **more},
+    }
 
 
 def set_operating_point(

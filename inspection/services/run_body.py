@@ -19,7 +19,7 @@ from inspection.jobs.publish import enqueue
 from inspection.jobs.trainer import Trainer, relay
 from inspection.models import JobState, RunLogLine, SnapshotImage, TrainingRun
 
-from . import announce
+from . import announce, follow_up
 from .disk import check_free_space
 from .images import local_path
 from .registering import BadModelFolder, finish_run
@@ -46,7 +46,9 @@ def run_training(run_id: UUID | str) -> None:
     except LeaseLost:
         log.warning("training run %s is no longer ours: nothing more is written", run_id)
         return
-    announce.run_state(TrainingRun.objects.get(pk=run_id))
+    run = TrainingRun.objects.select_related("viewpoint__product").get(pk=run_id)
+    announce.run_state(run)
+    follow_up.run_ended(run)
 
 
 def _work(held: Claim[TrainingRun], lease: Lease) -> None:

@@ -20,11 +20,11 @@ from inspection.models import (
 )
 
 from .models import calibration_scores
+from .tallies import DEFECT_STATES
 from .verdicts import DEVICE_MARGIN
 
 GOOD = "good"
 MOST = 5000  # of one source, the newest; more would not narrow any interval that matters
-CONFIRMED = (ReviewState.CONFIRMED, ReviewState.REPAIRED)
 JUDGED = (Verdict.PASSED, Verdict.FAILED)
 
 
@@ -75,7 +75,7 @@ def known_parts(version: ModelVersion) -> Known:
 
 
 _PRODUCTION: dict[str, Any] = {"purpose": Purpose.PRODUCTION}
-_CONFIRMED: dict[str, Any] = {"review_state__in": CONFIRMED}
+_CONFIRMED: dict[str, Any] = {"review_state__in": DEFECT_STATES}
 
 
 def _scored(version: ModelVersion, **which: Any) -> QuerySet[Inspection]:
@@ -224,7 +224,7 @@ def what_if(
         .values(kind)
         .annotate(
             total=Count("pk"),
-            confirmed=Count("pk", filter=Q(review_state__in=CONFIRMED)),
+            confirmed=Count("pk", filter=Q(review_state__in=DEFECT_STATES)),
             verified=Count("pk", filter=verified),
             **counts,
         )

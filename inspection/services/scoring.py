@@ -28,7 +28,7 @@ from inspection.models import (
     Verdict,
 )
 
-from . import announce
+from . import announce, gate
 from .batches import announce_batch, batch_summary, skip_unfinished
 from .images import local_path
 from .result_files import remove_pictures, save_pictures
@@ -232,6 +232,10 @@ def _finish(held: Claim[ScoringChunk], batch: Batch) -> None:
         held.finish(JobState.CANCELLED if cancelled else JobState.DONE)
     batch.refresh_from_db(fields=["sealed_at", "cancel_requested_at"])
     announce_batch(batch)
+    try:
+        gate.settle(batch)
+    except Exception:  # the chunk is done all the same; the scheduler settles it later
+        log.exception("the gate that waits for batch %s was not settled", batch.pk)
 
 
 def _give_back(held: Claim[ScoringChunk]) -> None:

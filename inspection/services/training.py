@@ -34,6 +34,7 @@ from .run_body import run_training
 __all__ = [
     "MIN_PICTURES",
     "cancel_run",
+    "check_settings",
     "continue_after_vetting",
     "decide_all_suggested",
     "decide_vetting",
@@ -73,6 +74,7 @@ def start_run(
     steps: int | None = None,
     vetting: str = "pause",
     dataset: Dataset | None = None,
+    trigger: str = TrainingRun.Trigger.PERSON,
 ) -> TrainingRun:
     """Queue a run on the pictures that `dataset` (by default the good parts) has now, with the
     repair zones and symmetries that the viewpoint has now."""
@@ -99,17 +101,25 @@ def start_run(
             repair_zones=viewpoint.repair_zones,
             symmetries=viewpoint.symmetries,
             started_by=user,
+            trigger=trigger,
         )
         settings_used = {
             "method": method,
             "preset": preset,
             "budget_minutes": budget_minutes,
             "seed": seed,
+            "trigger": trigger,
         }
         record(user, "run.started", run, product=product, after=settings_used)
         enqueue(run)
         announce.run_state(run)
     return run
+
+
+def check_settings(preset: str, budget_minutes: float, method: str) -> None:
+    """Raise UserError, naming the field, for settings that no run could have."""
+    _check_settings(preset, budget_minutes, 1, None, TrainingRun.Vetting.PAUSE)
+    _check_method(method)
 
 
 def _check_settings(

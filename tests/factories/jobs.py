@@ -55,7 +55,7 @@ def make_image(name: str = "part.png", storage_key: str = "") -> Image:
 
 def add_good_parts(viewpoint: Viewpoint, how_many: int) -> list[DatasetImage]:
     """Put that many rows into the viewpoint's dataset of good parts."""
-    dataset = viewpoint.datasets.get()
+    dataset = viewpoint.datasets.get(purpose=Dataset.Purpose.GOOD)
     return [
         DatasetImage.objects.create(dataset=dataset, image=make_image(), file_name=f"good-{n}.png")
         for n in range(how_many)
@@ -66,7 +66,8 @@ def make_run(**fields: Any) -> TrainingRun:
     """A queued run on an empty snapshot, unless `fields` say otherwise."""
     viewpoint = fields.pop("viewpoint", None) or make_viewpoint()
     number = next(_numbers)
-    snapshot = DatasetSnapshot.objects.create(dataset=viewpoint.datasets.get(), number=number)
+    good = viewpoint.datasets.get(purpose=Dataset.Purpose.GOOD)
+    snapshot = DatasetSnapshot.objects.create(dataset=good, number=number)
     return TrainingRun.objects.create(
         viewpoint=viewpoint,
         number=number,
