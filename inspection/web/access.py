@@ -44,7 +44,7 @@ View = Callable[..., HttpResponse]
 # What pages show of each noun besides its product, so that it comes in the same query.
 ALSO: dict[type[Model], tuple[str, ...]] = {
     TrainingRun: ("snapshot", "started_by"),
-    ModelVersion: ("training_run__snapshot", "promoted_by"),
+    ModelVersion: ("training_run__snapshot", "training_run__started_by", "promoted_by"),
     Batch: ("model_version", "operating_point", "lot"),
     Inspection: (
         "model_version__training_run__snapshot",

@@ -7,9 +7,17 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from inspection.models import AuditEvent, ModelVersion, SnapshotImage, Viewpoint
-from inspection.services import models
-from inspection.web import reads, words
+from inspection.models import (
+    AuditEvent,
+    Batch,
+    GateCheck,
+    ModelVersion,
+    Purpose,
+    SnapshotImage,
+    Viewpoint,
+)
+from inspection.services import gate, models
+from inspection.web import reads, reads_models, words
 from inspection.web.access import Rights, SignedIn, explains, find, visible
 
 PER_PAGE = 100
@@ -19,7 +27,7 @@ PER_PAGE = 100
 def index(request: SignedIn) -> HttpResponse:
     """The models that judge, then the others, newest first."""
     viewpoints = visible(request.user, Viewpoint).values("pk")
-    versions = reads.models_of(viewpoints, PER_PAGE)
+    versions = reads_models.with_gates(reads.models_of(viewpoints, PER_PAGE))
     return render(request, "models/index.html", {"versions": versions})
 
 
@@ -29,9 +37,25 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     points = list(version.operating_points.select_related("author"))
     snapshot = version.training_run.snapshot
     manifest = version.manifest
+    product = version.viewpoint.product
+    viewpoint = version.viewpoint
+    active = None
+    if version.state != ModelVersion.State.ACTIVE:
+        active = viewpoint.model_versions.filter(state=ModelVersion.State.ACTIVE).first()
+    before = models.version_before(version)
     context: dict[str, Any] = {
         "version": version,
-        "product": version.viewpoint.product,
+        "product": product,
+        "viewpoint": viewpoint,
+        "active": active,
+        "before": before,
+        "compared": reads_models.side_by_side(version, active, figures) if active else [],
+        "standing": gate.standing(version) if active else None,
+        "checks": GateCheck.objects.filter(candidate=version).select_related("baseline")[:5],
+        "lots": reads_models.judged_lots(product, viewpoint.pk),
+        "rescores": Batch.objects.filter(
+            model_version=version, purpose=Purpose.RESCORE
+        ).select_related("lot", "created_by")[:5],
         "point": next((point for point in points if point.in_force), None),
         "points": points,
         "run": version.training_run,
@@ -45,7 +69,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "history": AuditEvent.objects.filter(
             object_type="modelversion", object_id=version.pk
         ).order_by("-id")[:10],
-        "rights": Rights(request.user, version.viewpoint.product),
+        "rights": Rights(request.user, product),
     }
     return render(request, "models/show.html", context)
 
@@ -65,7 +89,9 @@ def figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 @require_POST
 @explains
 def promote(request: SignedIn, key: UUID) -> HttpResponse:
-    """Let this model judge from now on, with a reason that stays on record."""
+    """Let this model judge from now on, with a reason that stays on record. `override` is why
+    the gate is passed over."""
     version = find(request.user, ModelVersion, key)
-    models.promote(request.user, version, request.POST.get("reason", "")[:300])
+    reason, override = (request.POST.get(name, "")[:300] for name in ("reason", "override"))
+    models.promote(request.user, version, reason or override, override=override)
     return redirect("model", version.pk)

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
 from inspection.errors import UserError
-from inspection.models import Batch, Upload, UploadArchive, UploadReceipt
+from inspection.models import Batch, Dataset, Upload, UploadArchive, UploadReceipt
 from inspection.services import products, uploads
 from inspection.services.training import MIN_PICTURES
 from inspection.web import reads
@@ -77,6 +77,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         return redirect("batch", upload.batch_id)
     assert upload.dataset  # noqa: S101  (a check constraint of the table)
     viewpoint = upload.dataset.viewpoint
+    if upload.dataset.purpose == Dataset.Purpose.GOLDEN:
+        return redirect("golden", viewpoint.product_id)
     context = {
         "product": viewpoint.product,
         "viewpoint": viewpoint,

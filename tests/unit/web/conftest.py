@@ -10,6 +10,7 @@ from django.urls import reverse
 from inspection.models import (
     Dataset,
     DatasetImage,
+    GateCheck,
     ImageResult,
     Inspection,
     ModelVersion,
@@ -23,9 +24,14 @@ from inspection.models import (
     Upload,
     User,
 )
+from inspection.services.gate_rules import Call, Part, outcome
 from tests.factories.batch import BatchFactory
 from tests.factories.dataset import DatasetFactory, DatasetImageFactory
-from tests.factories.inspection import ImageResultFactory, InspectionFactory
+from tests.factories.inspection import (
+    ImageResultFactory,
+    InspectionFactory,
+    InspectionImageFactory,
+)
 from tests.factories.membership import MembershipFactory
 from tests.factories.model_version import ModelVersionFactory
 from tests.factories.training_run import TrainingRunFactory
@@ -42,6 +48,9 @@ class World:
     item: DatasetImage
     run: TrainingRun
     version: ModelVersion
+    candidate: ModelVersion
+    check: GateCheck
+    rescored: Any
     batch: Any
     inspection: Inspection
     result: ImageResult
@@ -80,6 +89,14 @@ class World:
             "limits": reverse("model_limits", args=[self.version.pk]),
             "other limits": reverse("model_limit_figures", args=[self.version.pk])
             + "?fail=5&review=20&defects=12",
+            "candidate": reverse("model", args=[self.candidate.pk]),
+            "gate": reverse("gate", args=[self.check.pk]),
+            "golden set": reverse("golden", args=product),
+            "retraining": reverse("retraining", args=product),
+            "flips": reverse("batch_flips", args=[self.rescored.pk]),
+            "flips of one kind": reverse("batch_flips", args=[self.rescored.pk])
+            + "?was=fail&will=pass",
+            "flips as CSV": reverse("batch_flips_csv", args=[self.rescored.pk]),
             "what limits change": reverse("model_limit_changes", args=[self.version.pk])
             + "?fail=5&review=20&was=fail&will=review",
             "viewpoint": reverse("viewpoint", args=product),
@@ -149,18 +166,70 @@ def populate(size: int = 2) -> World:
     for inspection in InspectionFactory.create_batch(size * 2, batch=batches[-1]):
         result = ImageResultFactory(picture__inspection=inspection)
     InspectionFactory(batch=batches[-1], waiting=True)
+    candidate, check = add_gate(dataset, versions[0], size)
+    rescored = add_rescore(batches[-1], size)
     return World(
         product=viewpoint.product,
         dataset=dataset,
         item=items[0],
         run=run,
         version=versions[0],
+        candidate=candidate,
+        check=check,
+        rescored=rescored,
         batch=batches[-1],
         inspection=result.inspection,
         result=result,
         sample=sample,
         upload=upload,
     )
+
+
+def add_gate(dataset: Dataset, active: ModelVersion, size: int) -> tuple[ModelVersion, GateCheck]:
+    """A candidate that lost a defect of the golden set, and won as many as there is room for."""
+    viewpoint = dataset.viewpoint
+    candidate = ModelVersionFactory(
+        training_run__viewpoint=viewpoint,
+        training_run__snapshot__dataset=dataset,
+        state=ModelVersion.State.CANDIDATE,
+    )
+    golden = DatasetFactory(viewpoint=viewpoint, name="Golden set", purpose="golden")
+    items = DatasetImageFactory.create_batch(size * 2, dataset=golden, label="scratch")
+    ours, theirs = (
+        BatchFactory(model_version=version, purpose="golden") for version in (candidate, active)
+    )
+    parts = []
+    for n, item in enumerate(items):
+        calls = []
+        for batch, band in ((ours, "fail" if n else "pass"), (theirs, "pass" if n else "fail")):
+            inspection = InspectionFactory(batch=batch, reference_label="scratch")
+            InspectionImageFactory(inspection=inspection, image=item.image)
+            calls.append(Call(band, 1.0, str(inspection.pk)))
+        parts.append(Part(str(item.image_id), item.file_name, "scratch", not n, False, *calls))
+    found = outcome(parts)
+    check = GateCheck.objects.create(
+        candidate=candidate,
+        baseline=active,
+        dataset=golden,
+        digest="x",
+        candidate_batch=ours,
+        baseline_batch=theirs,
+        state=GateCheck.State.DONE,
+        passed=False,
+        outcome=found,
+    )
+    return candidate, check
+
+
+def add_rescore(batch: Any, size: int) -> Any:
+    """A lot of which every other part passes under another version."""
+    again = BatchFactory(model_version=batch.model_version, purpose="rescore")
+    for n, origin in enumerate(batch.inspections.exclude(verdict="")[:size]):
+        inspection = InspectionFactory(
+            batch=again, origin=origin, verdict="Failed" if n % 2 else "Passed"
+        )
+        ImageResultFactory(picture__inspection=inspection)
+    return again
 
 
 @pytest.fixture
