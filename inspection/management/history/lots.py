@@ -1,6 +1,7 @@
 """A year of lots: when they ran, what the machine said of each part, and what people said."""
 
 import json
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -77,7 +78,7 @@ class History:
 
     def __init__(self, plant: Plant, now: datetime, seed: int) -> None:
         self.plant, self.now = plant, now
-        self.chance = np.random.default_rng(seed)
+        self.chance, self._keys = np.random.default_rng(seed), random.Random(seed)  # noqa: S311
         models = (Lot, Batch, Unit, Inspection, InspectionImage, ImageResult, Review, Escape)
         self.tables = {model: Table(model) for model in models}
         self._lots = 0
@@ -98,7 +99,7 @@ class History:
             table.write()
 
     def _key(self, when: float) -> str:
-        return key(when, int.from_bytes(self.chance.bytes(10), "big"))
+        return key(when, self._keys.getrandbits(74))
 
     def _write_lot(self, slot: Slot) -> None:
         line = self.plant.lines[int(self.chance.integers(len(self.plant.lines)))]

@@ -67,7 +67,7 @@ def plain(value: Any) -> Value:
 
 def moment(seconds: float) -> str:
     """Seconds since 1970 as the text of a time in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S.%f}"
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def key(seconds: float, chance: int) -> str:
