@@ -51,7 +51,7 @@ from inspection.models import (
     Verdict,
     Viewpoint,
 )
-from inspection.services import images, notifications, products
+from inspection.services import images, notifications, products, tallies
 from inspection.services.verdicts import strongest_cell
 from ml.data.assemblies.writer import defective_sample, good_sample
 from tests.factories.dataset import DatasetImageFactory, DatasetSnapshotFactory
@@ -75,6 +75,7 @@ def main(units: int) -> None:
     trained(viewpoint, ModelVersion.State.CANDIDATE)
     batch = judged(active, good, units)
     refused_file(batch)
+    tallies.recount()
     for user in User.objects.all():
         notifications.notify(
             user, kind="run_done", title="Model 2 of Demo assembly is trained", url="/models/"
