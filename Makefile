@@ -16,7 +16,7 @@ PRODUCTION = env DJANGO_SETTINGS_MODULE=webapp.settings.production ALLOWED_HOSTS
 	SECRET_KEY=only-to-run-the-checks-$$($(PY) -c 'print("0aB-" * 16)') \
 	DATABASE_URL=postgres://check@localhost/check REDIS_URL=redis://:check@localhost/0
 
-.PHONY: help demo install dev browser test test-long lint format bench screenshots clean
+.PHONY: help demo install dev browser test test-long lint format bench screenshots messages clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ bench: dev  ## every script in benchmarks/, with its limit
 
 screenshots: dev browser  ## pictures of the pages for README and docs
 	@$(PY) tests/functional/screenshots.py
+
+messages: dev  ## gather the sentences of the pages and compile the translations (needs gettext)
+	$(PY) manage.py makemessages -l zh_Hant --no-location --no-wrap --no-obsolete -i tests -i benchmarks -i ml -i .venv -i var
+	$(PY) manage.py compilemessages -i .venv
 
 clean:  ## remove what tools leave behind (keeps .venv and var)
 	@rm -rf .ruff_cache .mypy_cache .pytest_cache .import_linter_cache build dist static-root test-artifacts

@@ -1,5 +1,7 @@
 """What may go wrong in a way that a person can mend. Pages and API show `message`."""
 
+from django.utils.translation import gettext
+
 
 class UserError(Exception):
     """A refusal with its cause and its remedy in one or two sentences.
@@ -10,7 +12,7 @@ class UserError(Exception):
     def __init__(self, code: str, message: str, *, field: str = "") -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = gettext(message)  # in the language of whoever is asking
         self.field = field
 
 

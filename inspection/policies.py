@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from inspection.errors import NotAllowed, WrongState
 from inspection.models import (
@@ -80,11 +81,16 @@ def can(user: User, role: Role, product: Product | None) -> bool:
 def check(user: User, role: Role, product: Product | None) -> None:
     """Raise NotAllowed unless `user` has at least `role` for `product`."""
     if not can(user, role, product):
-        where = f"for {product.code}" if product else "for all products"
-        raise NotAllowed(
-            "not_allowed",
-            f"This needs the role {role.label} {where}. An administrator can give it to you.",
-        )
+        raise NotAllowed("not_allowed", _needs(role, product))
+
+
+def _needs(role: Role, product: Product | None) -> str:
+    if product is None:
+        words = gettext("This needs the role %(role)s for all products.")
+    else:
+        words = gettext("This needs the role %(role)s for %(product)s.")
+    said = words % {"role": role.label, "product": product.code if product else ""}
+    return f"{said} {gettext('An administrator can give it to you.')}"
 
 
 def visible_products(user: User) -> QuerySet[Product]:
@@ -189,7 +195,7 @@ def check_next_state(now: str, then: str) -> None:
     """Whether a review may bring a part from `now` to `then`."""
     allowed = NEXT_STATES[ReviewState(now)]
     if then not in allowed:
-        words = ", ".join(state.label for state in allowed) or "nothing: it is closed for good"
+        words = ", ".join(str(state.label) for state in allowed) or "nothing: it is closed for good"
         raise WrongState(
             "bad_transition",
             f"A part that is “{ReviewState(now).label}” cannot become "

@@ -1,14 +1,15 @@
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .base import Job, Keyed
 
 
 class Purpose(models.TextChoices):
-    PRODUCTION = "production", "Production"
-    TRIAL = "trial", "Trial"
-    GOLDEN = "golden", "Golden set"
-    RESCORE = "rescore", "Re-score"
+    PRODUCTION = "production", _("Production")
+    TRIAL = "trial", _("Trial")
+    GOLDEN = "golden", _("Golden set")
+    RESCORE = "rescore", _("Re-score")
 
 
 class Batch(Keyed):

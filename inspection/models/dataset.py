@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 
@@ -9,8 +10,8 @@ class Dataset(Keyed):
     """A named, growing set of pictures of one viewpoint."""
 
     class Purpose(models.TextChoices):
-        GOOD = "good", "Good parts to learn from"
-        GOLDEN = "golden", "Golden set"
+        GOOD = "good", _("Good parts to learn from")
+        GOLDEN = "golden", _("Golden set")
 
     viewpoint = models.ForeignKey("Viewpoint", on_delete=models.CASCADE, related_name="datasets")
     name = models.CharField(max_length=120)
@@ -89,14 +90,14 @@ class SnapshotImage(Keyed):
     """One picture of a snapshot: what vetting said of it, what was decided, how it was used."""
 
     class Decision(models.TextChoices):
-        OPEN = "open", "Not decided"
-        KEPT = "kept", "Kept"
-        EXCLUDED = "excluded", "Left out"
+        OPEN = "open", _("Not decided")
+        KEPT = "kept", _("Kept")
+        EXCLUDED = "excluded", _("Left out")
 
     class Split(models.TextChoices):
-        NONE = "", "Not used"
-        TRAIN = "train", "Trained on"
-        CALIBRATION = "calibration", "Calibration"
+        NONE = "", _("Not used")
+        TRAIN = "train", _("Trained on")
+        CALIBRATION = "calibration", _("Calibration")
 
     snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="items")
     image = models.ForeignKey("Image", on_delete=models.PROTECT, related_name="snapshot_items")

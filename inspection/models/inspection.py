@@ -1,32 +1,33 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 from .batch import Purpose
 
 
 class Verdict(models.TextChoices):
-    PASSED = "Passed", "Pass"
-    FAILED = "Failed", "Fail"
-    ERROR = "Error", "Error"
-    SKIPPED = "Skipped", "Skipped"
+    PASSED = "Passed", _("Pass")
+    FAILED = "Failed", _("Fail")
+    ERROR = "Error", _("Error")
+    SKIPPED = "Skipped", _("Skipped")
 
 
 class Disposition(models.TextChoices):
-    AUTO = "auto", "Automatic"
-    NEEDS_REVIEW = "needs_review", "Review"
+    AUTO = "auto", _("Automatic")
+    NEEDS_REVIEW = "needs_review", _("Review")
 
 
 class ReviewState(models.TextChoices):
     """The states of IPC-CFX."""
 
-    NOT_VERIFIED = "NotVerifiedYet", "Not verified yet"
-    CONFIRMED = "DefectConfirmed", "Defect confirmed"
-    REJECTED = "DefectRejected", "False call"
-    ACCEPTED = "DefectAccepted", "Defect accepted"
-    REPAIRED = "DefectRepaired", "Defect repaired"
-    CLOSED = "DefectClosed", "Closed"
+    NOT_VERIFIED = "NotVerifiedYet", _("Not verified yet")
+    CONFIRMED = "DefectConfirmed", _("Defect confirmed")
+    REJECTED = "DefectRejected", _("False call")
+    ACCEPTED = "DefectAccepted", _("Defect accepted")
+    REPAIRED = "DefectRepaired", _("Defect repaired")
+    CLOSED = "DefectClosed", _("Closed")
 
 
 # Failed or in doubt, and nobody has looked yet.

@@ -1,15 +1,16 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 
 
 class Role(models.TextChoices):
-    VIEWER = "viewer", "Viewer"
-    INSPECTOR = "inspector", "Inspector"
-    ENGINEER = "engineer", "Engineer"
-    ADMINISTRATOR = "administrator", "Administrator"
+    VIEWER = "viewer", _("Viewer")
+    INSPECTOR = "inspector", _("Inspector")
+    ENGINEER = "engineer", _("Engineer")
+    ADMINISTRATOR = "administrator", _("Administrator")
 
 
 RANK = {role: rank for rank, role in enumerate(Role.values)}

@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 
@@ -9,9 +10,9 @@ class ModelVersion(Keyed):
     """What a run produced. At most one is active per viewpoint; the database sees to it."""
 
     class State(models.TextChoices):
-        CANDIDATE = "candidate", "Candidate"
-        ACTIVE = "active", "Active"
-        RETIRED = "retired", "Retired"
+        CANDIDATE = "candidate", _("Candidate")
+        ACTIVE = "active", _("Active")
+        RETIRED = "retired", _("Retired")
 
     viewpoint = models.ForeignKey(
         "Viewpoint", on_delete=models.PROTECT, related_name="model_versions"

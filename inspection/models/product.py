@@ -1,7 +1,10 @@
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
+
+IPC_CLASSES = [(1, _("Class 1")), (2, _("Class 2")), (3, _("Class 3"))]
 
 
 class Product(Keyed):
@@ -11,7 +14,9 @@ class Product(Keyed):
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     ipc_class = models.PositiveSmallIntegerField(
-        "IPC-A-610 class", default=2, choices=[(1, "Class 1"), (2, "Class 2"), (3, "Class 3")]
+        "IPC-A-610 class",
+        default=2,
+        choices=IPC_CLASSES,
     )
     opportunities_per_unit = models.PositiveIntegerField(default=1)
     cost_escape = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)

@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 from .inspection import ReviewState
@@ -26,8 +27,8 @@ class ReasonCode(Keyed):
 class Look(models.TextChoices):
     """A second look is blind: who gives it sees neither the verdict nor the first one."""
 
-    FIRST = "first", "First look"
-    SECOND = "second", "Second look"
+    FIRST = "first", _("First look")
+    SECOND = "second", _("Second look")
 
 
 class Review(Keyed):

@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .base import Job, Keyed
 
@@ -8,31 +9,31 @@ class TrainingRun(Job):
     """A job that turns a snapshot into a model version."""
 
     class Preset(models.TextChoices):
-        TINY = "tiny", "Tiny: a first try in a minute, not for decisions"
-        COMPACT = "compact", "Compact: 128 px, for a CPU or a small GPU"
-        PAPER = "paper", "Paper: 256 px, for a GPU"
+        TINY = "tiny", _("Tiny: a first try in a minute, not for decisions")
+        COMPACT = "compact", _("Compact: 128 px, for a CPU or a small GPU")
+        PAPER = "paper", _("Paper: 256 px, for a GPU")
 
     class Method(models.TextChoices):
         """As `ml.methods` names them."""
 
-        FUSED = "fused", "Restoration and memory together"
-        PAPER = "paper", "The paper: restoration after self-supervised learning"
-        PAPER_NOSSL = "paper-nossl", "The paper without self-supervised learning"
-        MEMORY = "memory", "Memory of normal places"
-        CSA = "csa", "Coherent semantic attention"
-        SHIFT_NET = "shift-net", "Shift-Net"
-        SKIP_GANOMALY = "skip-ganomaly", "Skip-GANomaly"
+        FUSED = "fused", _("Restoration and memory together")
+        PAPER = "paper", _("The paper: restoration after self-supervised learning")
+        PAPER_NOSSL = "paper-nossl", _("The paper without self-supervised learning")
+        MEMORY = "memory", _("Memory of normal places")
+        CSA = "csa", _("Coherent semantic attention")
+        SHIFT_NET = "shift-net", _("Shift-Net")
+        SKIP_GANOMALY = "skip-ganomaly", _("Skip-GANomaly")
 
     class Vetting(models.TextChoices):
-        PAUSE = "pause", "Show me the suspicious pictures first"
-        EXCLUDE = "exclude", "Leave out clear outliers and go on"
-        KEEP = "keep", "Keep every picture"
+        PAUSE = "pause", _("Show me the suspicious pictures first")
+        EXCLUDE = "exclude", _("Leave out clear outliers and go on")
+        KEEP = "keep", _("Keep every picture")
 
     class Trigger(models.TextChoices):
-        PERSON = "person", "Started by a person"
-        SELECTION = "selection", "False calls that are to be learned"
-        SCHEDULE = "schedule", "By schedule"
-        DRIFT = "drift", "After a drift alert"
+        PERSON = "person", _("Started by a person")
+        SELECTION = "selection", _("False calls that are to be learned")
+        SCHEDULE = "schedule", _("By schedule")
+        DRIFT = "drift", _("After a drift alert")
 
     viewpoint = models.ForeignKey(
         "Viewpoint", on_delete=models.PROTECT, related_name="training_runs"

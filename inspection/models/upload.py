@@ -2,6 +2,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from .base import Job, Keyed
 
@@ -11,9 +12,9 @@ class Upload(Job):
     archives; single files need no job and leave it `done`."""
 
     class Folders(models.TextChoices):
-        NOTHING = "", "Folder names mean nothing"
-        LABEL = "label", "A folder is named after the kind of part: good, or a kind of defect"
-        LOT = "lot", "A folder is named after the lot"
+        NOTHING = "", _("Folder names mean nothing")
+        LABEL = "label", _("A folder is named after the kind of part: good, or a kind of defect")
+        LOT = "lot", _("A folder is named after the lot")
 
     dataset = models.ForeignKey(
         "Dataset", on_delete=models.CASCADE, null=True, blank=True, related_name="uploads"
@@ -70,9 +71,9 @@ class UploadReceipt(Keyed):
     a member of an archive has the archive's key and its path inside."""
 
     class Outcome(models.TextChoices):
-        ACCEPTED = "accepted", "Accepted"
-        DUPLICATE = "duplicate", "Already there"
-        REFUSED = "refused", "Refused"
+        ACCEPTED = "accepted", _("Accepted")
+        DUPLICATE = "duplicate", _("Already there")
+        REFUSED = "refused", _("Refused")
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="receipts")
     client_key = models.CharField(max_length=400)

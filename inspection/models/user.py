@@ -12,6 +12,9 @@ class User(AbstractUser):
     badge = models.CharField(
         max_length=60, blank=True, help_text="Operator identifier sent to the MES"
     )
+    language = models.CharField(
+        max_length=10, blank=True, help_text="of the pages; empty: what the browser asks for"
+    )
 
     class Meta:
         ordering = ("username",)

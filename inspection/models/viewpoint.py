@@ -1,4 +1,5 @@
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
 
@@ -6,11 +7,11 @@ from .base import Keyed
 class Symmetry(models.TextChoices):
     """What a good part may do in front of the camera and still be a good part; as `ml` names it."""
 
-    FREE_ROTATION = "free_rotation", "Free rotation"
-    QUARTER_TURNS = "quarter_turns", "Quarter turns"
-    MIRROR_LEFT_RIGHT = "mirror_left_right", "Mirror, left and right"
-    MIRROR_TOP_BOTTOM = "mirror_top_bottom", "Mirror, top and bottom"
-    SHIFT = "shift", "Shift"
+    FREE_ROTATION = "free_rotation", _("Free rotation")
+    QUARTER_TURNS = "quarter_turns", _("Quarter turns")
+    MIRROR_LEFT_RIGHT = "mirror_left_right", _("Mirror, left and right")
+    MIRROR_TOP_BOTTOM = "mirror_top_bottom", _("Mirror, top and bottom")
+    SHIFT = "shift", _("Shift")
 
 
 class Viewpoint(Keyed):

@@ -2,6 +2,7 @@
 
 import secrets
 
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -53,6 +54,13 @@ def create_user(
         if chosen is not None:
             set_role(user, who, chosen, product)
     return who, password
+
+
+def choose_language(user: User, language: str) -> None:
+    """The language of one's own pages, mails and reports."""
+    if language not in dict(settings.LANGUAGES):
+        raise UserError("unknown_language", "There is no such language here.", field="language")
+    User.objects.filter(pk=user.pk).update(language=language)
 
 
 def disable_user(user: User | None, who: User) -> User:

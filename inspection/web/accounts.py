@@ -4,6 +4,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from inspection.models import User
 
@@ -17,7 +18,7 @@ class NoSignupAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def clean_password(self, password: str, user: User | None = None) -> str:
         """The new password is another one than the one-time password."""
         if user and user.must_change_password and user.check_password(password):
-            raise ValidationError("Choose a password of your own, not the one-time password.")
+            raise ValidationError(_("Choose a password of your own, not the one-time password."))
         return str(super().clean_password(password, user))
 
     def set_password(self, user: User, password: str) -> None:

@@ -85,7 +85,7 @@ def _choice(name: str, rows: Any) -> Choice | None:
         for line, (row, value) in enumerate(zip(usable, values, strict=True))
     ]
     title = words.CHOICES.get(name, name.replace("_", " ").capitalize())
-    return Choice(title, candidates, low, high)
+    return Choice(str(title), candidates, low, high)
 
 
 def _rows(rows: Any) -> list[dict[str, Any]]:

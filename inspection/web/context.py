@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
 
 from inspection.models import User
 from inspection.services import notifications
@@ -16,13 +17,13 @@ from .scope import query_of
 
 # (name of the page, word, icon, first parts of the addresses that belong to it)
 RAIL = (
-    ("home", "Today", "home", ("",)),
-    ("defects", "Defects", "photo-scan", ("defects", "inspections")),
-    ("products", "Products", "package", ("products", "uploads", "batches")),
-    ("jobs", "Jobs", "list-check", ("jobs", "runs")),
-    ("models", "Models", "stack-2", ("models",)),
-    ("reports", "Reports", "report-analytics", ("reports",)),
-    ("settings", "Settings", "settings", ("settings", "accounts")),
+    ("home", _("Today"), "home", ("",)),
+    ("defects", _("Defects"), "photo-scan", ("defects", "inspections")),
+    ("products", _("Products"), "package", ("products", "uploads", "batches")),
+    ("jobs", _("Jobs"), "list-check", ("jobs", "runs")),
+    ("models", _("Models"), "stack-2", ("models",)),
+    ("reports", _("Reports"), "report-analytics", ("reports",)),
+    ("settings", _("Settings"), "settings", ("settings", "accounts")),
 )
 
 SCOPED = ("home", "defects", "verify", "reports")  # pages that the top bar narrows

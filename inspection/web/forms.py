@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from inspection.models import Product, Purpose, Role, Station, TrainingRun, Viewpoint
 
@@ -30,46 +31,48 @@ class StyledForm(forms.Form):
 
 class ProductForm(StyledForm):
     code = forms.CharField(
-        label="Part number", max_length=60, help_text="As your MES calls the part."
+        label=_("Part number"), max_length=60, help_text=_("As your MES calls the part.")
     )
-    name = forms.CharField(label="Name", max_length=120, help_text="What your people call it.")
+    name = forms.CharField(
+        label=_("Name"), max_length=120, help_text=_("What your people call it.")
+    )
     description = forms.CharField(
-        label="Description", required=False, widget=forms.Textarea(attrs={"rows": 2})
+        label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
     ipc_class = forms.TypedChoiceField(
-        label="IPC-A-610 class",
+        label=_("IPC-A-610 class"),
         coerce=int,
         choices=Product._meta.get_field("ipc_class").choices or (),
         initial=2,
     )
     cost_escape = forms.DecimalField(
-        label="Cost of an escape",
+        label=_("Cost of an escape"),
         required=False,
         min_value=0,
-        help_text="A defect that the customer finds, per part.",
+        help_text=_("A defect that the customer finds, per part."),
     )
     cost_overkill = forms.DecimalField(
-        label="Cost of an overkill",
+        label=_("Cost of an overkill"),
         required=False,
         min_value=0,
-        help_text="A good part that is rejected, per part.",
+        help_text=_("A good part that is rejected, per part."),
     )
-    currency = forms.CharField(label="Currency", max_length=3, initial="EUR")
+    currency = forms.CharField(label=_("Currency"), max_length=3, initial="EUR")
 
 
 class TrainForm(StyledForm):
     preset = forms.ChoiceField(choices=TrainingRun.Preset, initial=TrainingRun.Preset.COMPACT)
     budget_minutes = forms.FloatField(
-        label="Minutes to learn",
+        label=_("Minutes to learn"),
         initial=10,
         widget=forms.NumberInput(attrs={"step": "any", "min": "0.1", "inputmode": "decimal"}),
     )
     vetting = forms.ChoiceField(choices=TrainingRun.Vetting, initial=TrainingRun.Vetting.PAUSE)
     seed = forms.IntegerField(
-        label="Seed",
+        label=_("Seed"),
         initial=1,
         min_value=0,
-        help_text="The same seed and pictures give the same model.",
+        help_text=_("The same seed and pictures give the same model."),
     )
     method = forms.ChoiceField(
         choices=TrainingRun.Method, initial=TrainingRun.Method.FUSED, required=False
@@ -82,18 +85,21 @@ class TrainForm(StyledForm):
 
 
 class BatchForm(StyledForm):
-    name = forms.CharField(label="Name", max_length=120)
+    name = forms.CharField(label=_("Name"), max_length=120)
     purpose = forms.ChoiceField(
-        label="Purpose",
+        label=_("Purpose"),
         choices=[
-            (Purpose.PRODUCTION, "Production: counts in the figures"),
-            (Purpose.TRIAL, "Trial: to see how the model does"),
+            (Purpose.PRODUCTION, _("Production: counts in the figures")),
+            (Purpose.TRIAL, _("Trial: to see how the model does")),
         ],
     )
-    lot_code = forms.CharField(label="Lot", max_length=80, required=False)
-    work_order = forms.CharField(label="Work order", max_length=80, required=False)
+    lot_code = forms.CharField(label=_("Lot"), max_length=80, required=False)
+    work_order = forms.CharField(label=_("Work order"), max_length=80, required=False)
     station = forms.ModelChoiceField(
-        Station.objects.all(), label="Station", required=False, empty_label="Not from a station"
+        Station.objects.all(),
+        label=_("Station"),
+        required=False,
+        empty_label=_("Not from a station"),
     )
     model_version = forms.CharField(required=False, widget=forms.HiddenInput)
     viewpoint = forms.CharField(widget=forms.HiddenInput)
@@ -101,19 +107,19 @@ class BatchForm(StyledForm):
 
 class PromoteForm(StyledForm):
     reason = forms.CharField(
-        label="Why this model?", max_length=300, widget=forms.Textarea(attrs={"rows": 2})
+        label=_("Why this model?"), max_length=300, widget=forms.Textarea(attrs={"rows": 2})
     )
 
 
 class UserForm(StyledForm):
-    username = forms.CharField(label="User name", max_length=150)
-    full_name = forms.CharField(label="Full name", max_length=200, required=False)
-    role = forms.ChoiceField(label="Role", choices=Role, initial=Role.INSPECTOR)
+    username = forms.CharField(label=_("User name"), max_length=150)
+    full_name = forms.CharField(label=_("Full name"), max_length=200, required=False)
+    role = forms.ChoiceField(label=_("Role"), choices=Role, initial=Role.INSPECTOR)
     product = forms.ModelChoiceField(
         Product.objects.filter(archived_at=None),
-        label="For",
+        label=_("For"),
         required=False,
-        empty_label="All products",
+        empty_label=_("All products"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import translation
 from django.utils.decorators import sync_and_async_middleware
 from prometheus_client import Histogram
 
@@ -96,6 +97,33 @@ def _measured(request: HttpRequest, response: HttpResponseBase, seconds: float) 
     level = logging.DEBUG if request.path in OPS_PATHS else logging.INFO
     log.log(level, "request", extra={**facts, "ms": round(seconds * 1000, 1)})
     return response
+
+
+# --- in whose language? -------------------------------------------------------------------
+
+
+@sync_and_async_middleware
+def own_language(get_response: Any) -> Any:
+    """Who chose a language has it wherever they sign in; for others the browser decides."""
+
+    def sync(request: HttpRequest) -> Any:
+        if request.path not in OPS_PATHS:
+            _speak(request, request.user)
+        return get_response(request)
+
+    async def asynchronous(request: HttpRequest) -> Any:
+        if request.path not in OPS_PATHS:
+            _speak(request, await request.auser())
+        return await get_response(request)
+
+    return asynchronous if iscoroutinefunction(get_response) else sync
+
+
+def _speak(request: HttpRequest, user: Any) -> None:
+    language = getattr(user, "language", "")
+    if language and translation.check_for_language(language):
+        translation.activate(language)
+        request.LANGUAGE_CODE = translation.get_language()
 
 
 # --- a one-time password must be changed ---------------------------------------------------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from inspection.models import Batch, JobState, ModelVersion, TrainingRun, Viewpoint
 from inspection.services.training import MIN_PICTURES
@@ -30,21 +31,29 @@ def next_step(
     upload = reverse("upload_new", args=[product])
     if waiting := next((run for run in runs if run.state == JobState.PAUSED), None):
         return NextStep(
-            f"Run {waiting.number} found pictures that may not show good parts. Keep or leave out "
-            "each of them, then the run goes on.",
-            "Look at them",
+            _(
+                "Run %(n)s found pictures that may not show good parts. Keep or leave out each of "
+                "them, then the run goes on."
+            )
+            % {"n": waiting.number},
+            _("Look at them"),
             reverse("run", args=[waiting.pk]),
             "eye",
         )
     if not models:
         if going := next((run for run in runs if run.state in WORKING), None):
             url = reverse("run", args=[going.pk])
-            return NextStep(f"Run {going.number} is learning.", "Watch it", url, "chart-line")
+            return NextStep(
+                _("Run %(n)s is learning.") % {"n": going.number}, _("Watch it"), url, "chart-line"
+            )
         return _to_first_model(usable, product, upload)
     if not batches:
         return NextStep(
-            "The model is ready. Give it a batch of pictures, good and bad, and see its verdicts.",
-            "Inspect a batch",
+            _(
+                "The model is ready. Give it a batch of pictures, good and bad, and see its "
+                "verdicts."
+            ),
+            _("Inspect a batch"),
             reverse("batch_new", args=[product]),
             "photo-scan",
         )
@@ -54,23 +63,26 @@ def next_step(
 def _to_first_model(usable: int, product: object, upload: str) -> NextStep:
     if usable == 0:
         return NextStep(
-            f"Upload pictures of good parts; {MIN_PICTURES} are enough to begin, some hundreds "
-            "are better. No defects are needed.",
-            "Upload pictures",
+            _(
+                "Upload pictures of good parts; %(n)s are enough to begin, some hundreds are "
+                "better. No defects are needed."
+            )
+            % {"n": MIN_PICTURES},
+            _("Upload pictures"),
             upload,
             "upload",
         )
     if usable < MIN_PICTURES:
         return NextStep(
-            f"{usable} of {MIN_PICTURES} pictures are here: {MIN_PICTURES - usable} more and "
-            "training can start.",
-            "Upload pictures",
+            _("%(here)s of %(n)s pictures are here: %(more)s more and training can start.")
+            % {"here": usable, "n": MIN_PICTURES, "more": MIN_PICTURES - usable},
+            _("Upload pictures"),
             upload,
             "upload",
         )
     return NextStep(
-        f"{usable} pictures of good parts are here: enough to train a first model.",
-        "Train a model",
+        _("%(n)s pictures of good parts are here: enough to train a first model.") % {"n": usable},
+        _("Train a model"),
         reverse("train", args=[product]),
         "cpu",
     )

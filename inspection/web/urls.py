@@ -111,6 +111,7 @@ urlpatterns = [
     path("notifications/read/", notices.read_all, name="notifications_read"),
     path("notifications/<uuid:key>/open/", notices.open_one, name="notification_open"),
     path("settings/", settings.index, name="settings"),
+    path("language/", settings.language, name="language"),
     path("settings/users/", settings.people, name="settings_users"),
     path("settings/users/<uuid:key>/<slug:action>/", settings.person, name="settings_user"),
     path("settings/weights/", settings.weights_page, name="settings_weights"),

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from inspection.models import Disposition, Job, JobState, ReviewState, Symmetry, Verdict
+
+from .phrases import PHRASES
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,12 @@ class Sign:
     tone: str
 
 
-PASS = Sign("pass", "Pass", "circle-check", "v-pass")
-FAIL = Sign("fail", "Fail", "circle-x", "v-fail")
-REVIEW = Sign("review", "Review", "eye", "v-review")
-ERROR = Sign("error", "Error", "alert-triangle", "v-none")
-SKIPPED = Sign("skipped", "Skipped", "ban", "v-none")
-WAITING = Sign("waiting", "Waiting", "clock", "v-none")
+PASS = Sign("pass", _("Pass"), "circle-check", "v-pass")
+FAIL = Sign("fail", _("Fail"), "circle-x", "v-fail")
+REVIEW = Sign("review", _("Review"), "eye", "v-review")
+ERROR = Sign("error", _("Error"), "alert-triangle", "v-none")
+SKIPPED = Sign("skipped", _("Skipped"), "ban", "v-none")
+WAITING = Sign("waiting", _("Waiting"), "clock", "v-none")
 VERDICTS = (PASS, FAIL, REVIEW, ERROR)
 BY_KEY = {sign.key: sign for sign in VERDICTS}
 
@@ -69,14 +72,14 @@ def review_word(state: str) -> str | Promise:
 
 
 JOB_SIGNS = {
-    JobState.QUEUED: Sign("queued", "Waiting for its turn", "clock", "v-none"),
-    JobState.RUNNING: Sign("running", "Running", "player-play", "v-gold"),
-    JobState.PAUSED: Sign("paused", "Waiting for your decision", "hourglass", "v-review"),
-    JobState.DONE: Sign("done", "Done", "check", "v-pass"),
-    JobState.FAILED: Sign("failed", "Failed", "alert-triangle", "v-fail"),
-    JobState.CANCELLED: Sign("cancelled", "Cancelled", "ban", "v-none"),
+    JobState.QUEUED: Sign("queued", _("Waiting for its turn"), "clock", "v-none"),
+    JobState.RUNNING: Sign("running", _("Running"), "player-play", "v-gold"),
+    JobState.PAUSED: Sign("paused", _("Waiting for your decision"), "hourglass", "v-review"),
+    JobState.DONE: Sign("done", _("Done"), "check", "v-pass"),
+    JobState.FAILED: Sign("failed", _("Failed"), "alert-triangle", "v-fail"),
+    JobState.CANCELLED: Sign("cancelled", _("Cancelled"), "ban", "v-none"),
 }
-CANCELLING = Sign("cancelling", "Stopping", "player-stop", "v-review")
+CANCELLING = Sign("cancelling", _("Stopping"), "player-stop", "v-review")
 
 
 def job_sign(job: Job) -> Sign:
@@ -85,12 +88,12 @@ def job_sign(job: Job) -> Sign:
 
 
 STAGES = {
-    "vet": ("Vet", "Looks for pictures that do not belong among the good ones"),
-    "pretrain": ("Pre-train", "Learns what the part looks like"),
-    "inpaint": ("Inpaint", "Learns to restore hidden places"),
-    "memory": ("Memory", "Keeps what every place of a good part looks like"),
-    "calibrate": ("Calibrate", "Measures good parts that it never saw, to set the limits"),
-    "evaluate": ("Evaluate", "Checks speed and limits, and writes the model"),
+    "vet": (_("Vet"), _("Looks for pictures that do not belong among the good ones")),
+    "pretrain": (_("Pre-train"), _("Learns what the part looks like")),
+    "inpaint": (_("Inpaint"), _("Learns to restore hidden places")),
+    "memory": (_("Memory"), _("Keeps what every place of a good part looks like")),
+    "calibrate": (_("Calibrate"), _("Measures good parts that it never saw, to set the limits")),
+    "evaluate": (_("Evaluate"), _("Checks speed and limits, and writes the model")),
 }
 
 # Stages that not every method has, and who has them.
@@ -100,77 +103,78 @@ REMEMBERING = ("fused", "memory")
 # Methods by name: what they are called, and what they do in one sentence.
 METHODS = {
     "fused": (
-        "Restoration and memory together",
-        "Restores every part, remembers what its places look like, and weighs both.",
+        _("Restoration and memory together"),
+        _("Restores every part, remembers what its places look like, and weighs both."),
     ),
     "paper": (
-        "Restoration (the paper)",
-        "Hides places of a part, restores them, and compares; the encoder first teaches itself.",
+        _("Restoration (the paper)"),
+        _("Hides places of a part, restores them, and compares; the encoder first teaches itself."),
     ),
     "paper-nossl": (
-        "Restoration without self-teaching",
-        "As the paper, but the encoder starts from nothing: shows what self-teaching is worth.",
+        _("Restoration without self-teaching"),
+        _("As the paper, but the encoder starts from nothing: shows what self-teaching is worth."),
     ),
     "memory": (
-        "Memory only",
-        "Remembers good places and says how far each place is from them; trains fastest.",
+        _("Memory only"),
+        _("Remembers good places and says how far each place is from them; trains fastest."),
     ),
     "csa": (
-        "Coherent semantic attention",
-        "A published way to fill holes in photographs (Liu et al. 2019), to compare with.",
+        _("Coherent semantic attention"),
+        _("A published way to fill holes in photographs (Liu et al. 2019), to compare with."),
     ),
     "shift-net": (
-        "Shift-Net",
-        "A published way to fill holes by copying what fits (Yan et al. 2018), to compare with.",
+        _("Shift-Net"),
+        _("A published way to fill holes by copying what fits (Yan et al. 2018), to compare with."),
     ),
     "skip-ganomaly": (
-        "Skip-GANomaly",
-        "A published detector that redraws the whole part (Akçay et al. 2019), to compare with.",
+        _("Skip-GANomaly"),
+        _("A published detector that redraws the whole part (Akçay et al. 2019), to compare with."),
     ),
 }
 
 # A result's scores by name, in the order in which a page lists them.
 SCORES = {
-    "eq7": ("Paper's score", "Eq. 7 to the letter: the mean difference over all places"),
-    "inpainting": ("Restoration", "how far the part is from what it was restored to"),
-    "memory": ("Memory", "how far the part's places are from remembered good ones"),
-    "fused": ("Both together", "restoration and memory, weighed"),
-    "published": ("As published", "the method's own score"),
+    "eq7": (_("Paper's score"), _("Eq. 7 to the letter: the mean difference over all places")),
+    "inpainting": (_("Restoration"), _("how far the part is from what it was restored to")),
+    "memory": (_("Memory"), _("how far the part's places are from remembered good ones")),
+    "fused": (_("Both together"), _("restoration and memory, weighed")),
+    "published": (_("As published"), _("the method's own score")),
 }
 
 SYMMETRIES = {
-    "free_rotation": "The part lies at any angle: round or loose parts.",
-    "quarter_turns": "The part may be placed turned by 90°, 180° or 270°.",
-    "mirror_left_right": "Its mirror image is a good part too.",
-    "mirror_top_bottom": "Turned upside down as in a mirror, it is a good part too.",
-    "shift": "It need not lie in the same place of the picture.",
+    "free_rotation": _("The part lies at any angle: round or loose parts."),
+    "quarter_turns": _("The part may be placed turned by 90°, 180° or 270°."),
+    "mirror_left_right": _("Its mirror image is a good part too."),
+    "mirror_top_bottom": _("Turned upside down as in a mirror, it is a good part too."),
+    "shift": _("It need not lie in the same place of the picture."),
 }
 
 # What the run chose between, by the name of its table in the manifest.
 CHOICES = {
-    "inpainting": "How differences from the restored part become a score",
-    "memory": "How distances from remembered places become a score",
-    "fusion": "How restoration and memory are weighed",
-    "memory_view": "How large the memory sees the part",
-    "setting": "How differences become a score",
+    "inpainting": _("How differences from the restored part become a score"),
+    "memory": _("How distances from remembered places become a score"),
+    "fusion": _("How restoration and memory are weighed"),
+    "memory_view": _("How large the memory sees the part"),
+    "setting": _("How differences become a score"),
 }
 
 # Figures of a run as a manifest names them.
 FIGURES = {
-    "synthetic_auroc": "AUROC on defects that were painted in",
-    "synthetic_recall_at_tnr60": "Painted-in defects found when 60 % of good parts pass",
-    "restoration_error": "Mean error of restored places, grey values 0–1",
-    "images_per_second": "Pictures per second",
-    "auroc": "AUROC",
+    "synthetic_auroc": _("AUROC on defects that were painted in"),
+    # xgettext:no-python-format
+    "synthetic_recall_at_tnr60": _("Painted-in defects found when 60 % of good parts pass"),
+    "restoration_error": _("Mean error of restored places, grey values 0–1"),
+    "images_per_second": _("Pictures per second"),
+    "auroc": _("AUROC"),
 }
 
 FLAGS = {
-    "unlike_the_others": "unlike the others",
-    "blurred": "blurred",
-    "too_dark": "too dark",
-    "too_bright": "too bright",
-    "near_duplicate": "nearly the same picture twice",
-    "wrong_size": "another size than most",
+    "unlike_the_others": _("unlike the others"),
+    "blurred": _("blurred"),
+    "too_dark": _("too dark"),
+    "too_bright": _("too bright"),
+    "near_duplicate": _("nearly the same picture twice"),
+    "wrong_size": _("another size than most"),
 }
 
 
@@ -184,21 +188,21 @@ def usual_stages(method: str) -> list[str]:
 
 def stage_word(stage: str) -> str:
     """Steps that no plan names, such as opening the pictures, say what they are by name."""
-    return STAGES[stage][0] if stage in STAGES else stage.replace("_", " ").capitalize()
+    return str(STAGES[stage][0]) if stage in STAGES else stage.replace("_", " ").capitalize()
 
 
 def method_word(name: str) -> str:
-    return METHODS[name][0] if name in METHODS else name.replace("-", " ").capitalize()
+    return str(METHODS[name][0]) if name in METHODS else name.replace("-", " ").capitalize()
 
 
 def symmetry_words(names: Iterable[str]) -> list[str]:
-    return [Symmetry(name).label for name in names if name in Symmetry.values]
+    return [str(Symmetry(name).label) for name in names if name in Symmetry.values]
 
 
 def figure_word(name: str) -> str:
     known = FIGURES.get(name)
     words = name.replace("_", " ")
-    return known or words[:1].upper() + words[1:]
+    return str(known) if known else words[:1].upper() + words[1:]
 
 
 def action_word(action: str) -> str:
@@ -207,7 +211,7 @@ def action_word(action: str) -> str:
 
 
 def flag_word(flag: str) -> str:
-    return FLAGS.get(flag, flag.replace("_", " "))
+    return str(FLAGS.get(flag, flag.replace("_", " ")))
 
 
 def duration(seconds: Any) -> str:
@@ -216,13 +220,18 @@ def duration(seconds: Any) -> str:
         return ""
     whole = max(0, round(float(seconds)))
     if whole < 60:
-        return f"{whole} s"
+        return say("seconds", s=whole)
     minutes, rest = divmod(whole, 60)
     if minutes < 10 and rest:
-        return f"{minutes} min {rest} s"
+        return say("minutes_seconds", m=minutes, s=rest)
     if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return say("minutes", m=minutes)
+    return say("hours_minutes", h=minutes // 60, m=minutes % 60)
+
+
+def say(phrase: str, **values: object) -> str:
+    """A phrase that scripts say too, with its gaps filled."""
+    return str(PHRASES[phrase]).format(**values)
 
 
 def score_text(score: Any) -> str:
@@ -241,15 +250,18 @@ def p_value_words(p_value: float | None, calibration: int) -> str:
     if p_value is None or not calibration:
         return ""
     as_unusual = max(0, round(p_value * (calibration + 1)) - 1)
-    if not as_unusual:
-        return (
-            f"None of the {calibration} good parts kept for calibration looked this unusual "
-            f"(p = {p_value:.2g}, the smallest that {calibration} parts can show)."
+    said = (
+        gettext(
+            "%(n)s of the %(all)s good parts kept for calibration looked at least this unusual "
+            "(p = %(p)s)."
         )
-    return (
-        f"{as_unusual} of the {calibration} good parts kept for calibration looked at least "
-        f"this unusual (p = {p_value:.2g})."
+        if as_unusual
+        else gettext(
+            "None of the %(all)s good parts kept for calibration looked this unusual (p = %(p)s, "
+            "the smallest that %(all)s parts can show)."
+        )
     )
+    return said % {"n": as_unusual, "all": calibration, "p": f"{p_value:.2g}"}
 
 
 def percent(fraction: Any) -> str:

@@ -150,7 +150,11 @@ def _scores(result: ImageResult | None) -> list[tuple[str, str, float | None]]:
     if result is None:
         return []
     known = {**result.scores, "eq7": result.paper_score}
-    return [(*told, known[name]) for name, told in words.SCORES.items() if name in known]
+    return [
+        (str(word), str(what), known[name])
+        for name, (word, what) in words.SCORES.items()
+        if name in known
+    ]
 
 
 def _regions(result: ImageResult | None) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_safe
 
 from inspection import policies
@@ -79,7 +80,7 @@ def batch_sign(batch: Any) -> words.Sign:
     if batch.cancel_requested_at:
         return words.CANCELLING if unfinished else words.JOB_SIGNS[JobState.CANCELLED]
     if batch.sealed_at is None:
-        return words.Sign("open", "Open for pictures", "folder-open", "v-gold")
+        return words.Sign("open", _("Open for pictures"), "folder-open", "v-gold")
     return words.JOB_SIGNS[JobState.RUNNING if unfinished else JobState.DONE]
 
 

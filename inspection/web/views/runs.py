@@ -6,6 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
@@ -28,9 +29,9 @@ from inspection.web.forms import TrainForm
 from .products import product_and_viewpoint
 
 PRESETS = (
-    ("tiny", "Tiny", "64 px. Shows that everything works. Not for decisions.", 0.5),
-    ("compact", "Compact", "128 px. For a computer without, or with a small, GPU.", 10),
-    ("paper", "Paper", "256 px, all of the method. Needs a GPU.", 60),
+    ("tiny", _("Tiny"), _("64 px. Shows that everything works. Not for decisions."), 0.5),
+    ("compact", _("Compact"), _("128 px. For a computer without, or with a small, GPU."), 10),
+    ("paper", _("Paper"), _("256 px, all of the method. Needs a GPU."), 60),
 )
 LOG_LINES = 200
 MAX_POINTS = 2000

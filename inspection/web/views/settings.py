@@ -6,7 +6,8 @@ from uuid import UUID
 
 import django
 from django.conf import settings
-from django.http import HttpResponse
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
@@ -16,8 +17,31 @@ from inspection import policies
 from inspection.errors import NotAllowed, UserError
 from inspection.models import Product, Role, User
 from inspection.services import disk, users, weights
-from inspection.web.access import Rights, SignedIn, explains
+from inspection.web.access import Rights, SignedIn, back, explains
 from inspection.web.forms import UserForm
+
+LANGUAGE_KEPT_S = 365 * 24 * 3600
+
+
+@require_POST
+@login_not_required
+def language(request: HttpRequest) -> HttpResponse:
+    """Choose the language of the pages: kept with the account, or, signed out, in a cookie."""
+    wanted = request.POST.get("language", "")
+    if wanted not in dict(settings.LANGUAGES):
+        raise Http404("no such language")
+    if isinstance(request.user, User):
+        users.choose_language(request.user, wanted)
+    answer = back(request, "home")
+    answer.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        wanted,
+        max_age=LANGUAGE_KEPT_S,
+        samesite="Lax",
+        secure=request.is_secure(),
+        httponly=True,
+    )
+    return answer
 
 
 @require_safe

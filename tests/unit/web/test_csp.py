@@ -10,7 +10,10 @@ from django.test import Client
 from tests.unit.web.conftest import World
 
 TEMPLATES = [
-    file for folder in settings.TEMPLATES[0]["DIRS"] for file in Path(folder).rglob("*.html")
+    file
+    for folder in settings.TEMPLATES[0]["DIRS"]
+    for file in Path(folder).rglob("*.html")
+    if file.parent.name != "pdf"  # printed on the server, never sent to a browser
 ]
 SCRIPTS = sorted((settings.BASE_DIR / "webapp" / "static" / "js").glob("*.js"))
 INLINE = re.compile(

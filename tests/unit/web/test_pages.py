@@ -260,7 +260,7 @@ def test_every_method_has_its_sentence_and_the_default_is_chosen(
 ) -> None:
     page = read(engineer, "train", world.product.pk)
     for name, (_, sentence) in words.METHODS.items():
-        assert sentence in page, name
+        assert str(sentence) in page, name
     assert 'value="fused" checked' in page
 
 

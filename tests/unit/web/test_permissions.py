@@ -15,7 +15,7 @@ from tests.factories.product import ProductFactory
 from tests.factories.user import UserFactory
 from tests.unit.web.conftest import World
 
-OPEN_TO_ALL = {"healthz", "readyz", "metrics"}
+OPEN_TO_ALL = {"healthz", "readyz", "metrics", "language"}
 ENGINEERS_ONLY = {"edit", "upload_new", "train"}
 INSPECTORS_ONLY = {"batch_new"}
 

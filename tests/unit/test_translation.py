@@ -1,0 +1,181 @@
+"""Every sentence of the pages has its translation, and the compiled catalogue is the newest."""
+
+import ast
+import gettext
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+
+from inspection.errors import UserError
+from inspection.models import ReviewState, User
+from inspection.web import words
+from inspection.web.phrases import PHRASES
+from tests.factories.user import PASSWORD, UserFactory
+from tests.unit.web.conftest import World, signed_in, world
+
+__all__ = ["world"]
+
+FOLDER = Path(settings.BASE_DIR) / "locale" / "zh_Hant" / "LC_MESSAGES"
+TEMPLATES = [
+    path
+    for folder in ("webapp/templates", "inspection/web/templates")
+    for path in sorted((Path(settings.BASE_DIR) / folder).rglob("*.html"))
+]
+TEXTS = (
+    r'msgid ((?:"(?:[^"\\]|\\.)*"\n)+)(?:msgid_plural [^\n]*\n)?msgstr(?:\[0\])? ((?:"[^\n]*"\n?)+)'
+)
+# {% translate "…" %} and {% blocktranslate … %}…{% endblocktranslate %}
+SIMPLE = re.compile(r"""\{% translate (?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
+BLOCK = re.compile(
+    r"\{% blocktranslate([^%]*)%\}(.*?)\{% (?:plural|endblocktranslate) %\}", re.DOTALL
+)
+VARIABLE = re.compile(r"\{\{ *(\w+)[^}]*\}\}")
+
+
+def joined(quoted: str) -> str:
+    return "".join(ast.literal_eval(line) for line in quoted.strip().splitlines())
+
+
+def catalogue() -> dict[str, str]:
+    text = (FOLDER / "django.po").read_text()
+    return {joined(msgid): joined(msgstr) for msgid, msgstr in re.findall(TEXTS, text)}
+
+
+def said_by(template: Path) -> set[str]:
+    text = template.read_text()
+    found = {(plain or single).replace("%", "%%") for plain, single in SIMPLE.findall(text)}
+    for options, words_ in BLOCK.findall(text):
+        sentence = words_.replace("%", "%%") if VARIABLE.search(words_) else words_
+        sentence = VARIABLE.sub(r"%(\1)s", sentence)
+        trimmed = " ".join(sentence.split("\n")) if "trimmed" in options else sentence
+        found.add(trimmed)
+    return found - {""}
+
+
+def test_the_templates_were_read() -> None:
+    assert sum(len(said_by(template)) for template in TEMPLATES) > 500
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_sentence_of_a_template_is_without_translation(template: Path) -> None:
+    known = catalogue()
+    assert {text for text in said_by(template) if not known.get(text)} == set()
+
+
+def test_phrases_of_scripts_and_words_of_pages_are_translated() -> None:
+    known = catalogue()
+    with translation.override("en"):
+        spoken = {str(phrase) for phrase in PHRASES.values()}
+        spoken |= {str(state.label) for state in ReviewState}
+        spoken |= {str(sign.word) for sign in (*words.VERDICTS, *words.JOB_SIGNS.values())}
+        spoken |= {str(word) for pair in words.METHODS.values() for word in pair}
+    assert {text for text in spoken if not known.get(text)} == set()
+
+
+def test_only_sentences_with_gaps_of_their_own_are_left_untranslated() -> None:
+    """A refusal that names a file is put together where it is raised, and stays English."""
+    assert {k for k, v in catalogue().items() if not v and "{" not in k} <= UNTRANSLATED
+
+
+UNTRANSLATED = {"Only a failed or cancelled run can be resumed; this one is "}
+
+
+def test_the_compiled_catalogue_says_the_same() -> None:
+    """`make messages` compiles it; it is kept here, because a bare machine has no msgfmt."""
+    with (FOLDER / "django.mo").open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    stale = {k for k, v in catalogue().items() if k and v and compiled.gettext(k) != v}
+    plural = {k for k in stale if compiled.ngettext(k, k, 1) == catalogue()[k]}
+    assert stale - plural == set()
+
+
+def test_a_refusal_speaks_the_readers_language() -> None:
+    with translation.override("zh-hant"):
+        assert UserError("x", "This model judges already.").message == "這個模型已經在判定了。"
+        assert str(UserError("x", "This model judges already.")) == "This model judges already."
+
+
+# --- choosing it ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return UserFactory(role="engineer")
+
+
+def choose(client: Client, language: str) -> int:
+    return client.post(reverse("language"), {"language": language}).status_code
+
+
+def test_the_language_stays_with_the_account(user: User) -> None:
+    assert choose(signed_in(user), "zh-hant") == 302
+    page = signed_in(user).get("/jobs/", headers={"Accept-Language": "en"}).content.decode()
+    assert '<html lang="zh-hant">' in page
+    assert "css/zh-hant.css" in page
+    assert choose(signed_in(user), "en") == 302
+    page = signed_in(user).get("/jobs/").content.decode()
+    assert '<html lang="en">' in page
+    assert "css/zh-hant.css" not in page
+
+
+def test_it_can_be_chosen_before_signing_in(client: Client, db: None) -> None:
+    assert choose(client, "zh-hant") == 302
+    page = client.get(reverse("account_login")).content.decode()
+    assert "登入" in page
+    assert PASSWORD not in page
+
+
+def test_the_browser_is_heard(client: Client, db: None) -> None:
+    page = client.get(reverse("account_login"), headers={"Accept-Language": "zh-TW,zh;q=0.9"})
+    assert '<html lang="zh-hant">' in page.content.decode()
+
+
+def test_a_language_that_is_not_here_is_not_found(client: Client, db: None) -> None:
+    assert choose(client, "xx") == 404
+    assert choose(client, "../en") == 404
+
+
+class Words(HTMLParser):
+    """What is read on a page, outside of scripts and figures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._silent += tag in ("script", "code", "kbd", "style", "svg")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("script", "code", "kbd", "style", "svg")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent and data.strip():
+            self.said.append(data.strip())
+
+
+# Names, units and what people and factories typed are the same in every language.
+SAME = re.compile(
+    r"Kintsugi|English|GB|MB|PN-|Relay board|Batch \d|user-|Main view|part-\d|Python|Django"
+)
+
+
+def test_pages_have_no_english_sentence_left(world: World, user: User) -> None:
+    choose(signed_in(user), "zh-hant")
+    client = signed_in(user)
+    left: dict[str, list[str]] = {}
+    for name, address in world.pages().items():
+        answer = client.get(address)
+        if "text/html" not in answer.headers.get("Content-Type", ""):
+            continue
+        reader = Words()
+        reader.feed(answer.content.decode())
+        english = [w for w in reader.said if re.search(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}", w)]
+        left[name] = [w for w in english if not SAME.search(w) and "looks unlike" not in w]
+    assert {name: found for name, found in left.items() if found} == {}
