@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from inspection.live.push import push_to
 from inspection.models import RANK, Notification, Product, Role, User
@@ -29,16 +29,18 @@ def notify(
     `who` is one user, several, or everybody who has at least that role for `product` (for all
     products, where it is None). `title` and `text` may be lazy translations.
     """
-    rows = [
-        Notification(
-            user=user, kind=kind[:40], title=str(title)[:200], text=str(text), url=url[:300]
-        )
-        for user in _people(who, product)
-    ]
+    rows = [_row(user, kind, title, text, url) for user in _people(who, product)]
     Notification.objects.bulk_create(rows)
     for row in rows:
         push_to(row.user_id, "notification", title=row.title, text=row.text, url=row.url)
     return rows
+
+
+def _row(user: User, kind: str, title: Any, text: Any, url: str) -> Notification:
+    """In the language of whoever is told."""
+    with translation.override(user.language or translation.get_language()):
+        words = str(title)[:200], str(text)
+    return Notification(user=user, kind=kind[:40], title=words[0], text=words[1], url=url[:300])
 
 
 def _people(who: User | Iterable[User] | Role, product: Product | None) -> list[User]:

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from inspection.models import Notification, Role
 from inspection.services import notifications
@@ -104,3 +105,9 @@ def test_what_was_read_long_ago_goes_and_what_nobody_read_stays() -> None:
     Notification.objects.filter(pk=unread.pk).update(created_at=old)
     assert notifications.drop_old() == 1
     assert not Notification.objects.filter(pk=read.pk).exists()
+
+
+def test_everybody_is_told_in_their_own_language() -> None:
+    people = [UserFactory(language=language) for language in ("en", "zh-hant")]
+    titles = [row.title for row in notify(people, kind="x", title=gettext_lazy("Reports"))]
+    assert titles == ["Reports", "報告"]
