@@ -61,6 +61,8 @@ PHRASES: Mapping[str, str | Promise] = {
     # charts of the Today page
     "p_chart_point": _("{share} of {n} called; limits {low} to {high}"),
     "ewma_point": _("mean {mean}, smoothed {ewma}; limits {low} to {high}"),
+    # parts that are picked
+    "picked": _("{n} picked"),
     # repair zones
     "zone": _("Zone {n}"),
     "zone_remove": _("Remove zone {n}"),

@@ -7,8 +7,10 @@ from asgiref.sync import sync_to_async
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from inspection import policies
 from inspection.exchange.inspections_csv import csv_of
 from inspection.models import Lot, ReviewState
 from inspection.querysets import wanted_inspections
@@ -19,6 +21,8 @@ from inspection.web.access import SignedIn
 from inspection.web.filters import Choices, Filters
 
 VIEWS = ("tiles", "table")
+# What is said of many parts at once, with its key.
+BULK = {ReviewState.CONFIRMED: "c", ReviewState.REJECTED: "r"}
 LIKE_IT = 5  # lots that are named where the one asked for is not there
 
 
@@ -47,8 +51,31 @@ def show(request: SignedIn) -> HttpResponse:
         "grid": [range(row * CELLS, (row + 1) * CELLS) for row in range(CELLS)],
         "part": reads.place_picture(filters, page.rows, choices),
         "lots_like_it": [] if page.rows else _lots_like(filters),
+        **_may(request, page, choices),
     }
     return render(request, "defects/index.html", context)
+
+
+def _may(request: SignedIn, page: reads.Page, choices: Choices) -> dict[str, Any]:
+    """What the person may do with what is picked. Reason codes are a product's, so they are
+    offered where the page shows a single one."""
+    products = {row.product.pk for row in page.rows}
+    if not products:
+        return {"may_review": False}
+    roles = policies.Roles(request.user)
+    may_review = any(roles.can(policies.REVIEW, key) for key in products)
+    reasons = [
+        reason
+        for reason in choices.reasons
+        if len(products) == 1 and reason.product_id in products and reason.retired_at is None
+    ]
+    return {
+        "may_review": may_review,
+        "pick_word": _("Pick"),
+        "may_learn": any(roles.can(policies.MANAGE, key) for key in products),
+        "bulk_reasons": reasons if may_review else [],
+        "bulk_states": [(state, words.review_sign(state), key) for state, key in BULK.items()],
+    }
 
 
 def _key(request: SignedIn, name: str) -> UUID | None:

@@ -52,9 +52,10 @@ def undo(request: SignedIn, key: UUID) -> HttpResponse:
 @require_POST
 @explains
 def many(request: SignedIn) -> HttpResponse:
-    """The same of every part that was picked (`pick`: key and seen state). Each is written or
-    refused on its own; the refusals are said."""
-    picked = dict(part.partition(".")[::2] for part in request.POST.getlist("pick"))
+    """The same of every part that was picked (`inspection`: keys; `seen`: key and state of each
+    on the page). Each is written or refused on its own; the refusals are said."""
+    picked = request.POST.getlist("inspection")
+    seen = dict(part.partition(".")[::2] for part in request.POST.getlist("seen"))
     if not picked or len(picked) > MOST_AT_ONCE:
         sentence = _("Pick 1 to {most} parts first.").format(most=MOST_AT_ONCE)
         raise UserError("nothing_picked", sentence)
@@ -62,7 +63,7 @@ def many(request: SignedIn) -> HttpResponse:
     found = visible(request.user, Inspection).in_bulk([_uuid(key) for key in picked])
     done, refused = 0, []
     for inspection in found.values():
-        _as_seen(inspection, picked[str(inspection.pk)])
+        _as_seen(inspection, seen.get(str(inspection.pk), ""))
         try:
             reviews.record_review(request.user, inspection, state=state, reason_code=reason)
             done += 1

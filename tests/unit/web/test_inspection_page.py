@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 from inspection.models import (
     Escape,
     Inspection,
+    Purpose,
     ReasonCode,
     Review,
     ReviewState,
@@ -71,7 +72,10 @@ def test_the_history_of_a_unit_tells_retests_reviews_and_escapes(
         unit=first.unit, found_at=timezone.now(), found_where="ICT 3", reported_by=author
     )
     answer = viewer.get(reverse("inspection", args=[first.pk]))
-    assert [event.inspection.pk for event in answer.context["history"]] == [retest.pk, first.pk]
+    told = [event.inspection for event in answer.context["history"]]
+    again = [one for one in told if one.purpose == Purpose.RESCORE]
+    assert [one.pk for one in told if one not in again] == [retest.pk, first.pk]
+    assert all(one.origin_id == first.pk for one in again)
     page = answer.content.decode()
     assert reverse("inspection", args=[retest.pk]) in page
     assert "decision of record" in page
@@ -165,8 +169,9 @@ def test_many_are_judged_at_once_and_refusals_are_said(
     waiting = world.batch.inspections.get(verdict="")
     other = InspectionFactory()
     Inspection.objects.filter(pk=parts[2].pk).update(review_state=ReviewState.CONFIRMED)
-    picks = [f"{one.pk}.NotVerifiedYet" for one in (*parts, waiting, other)]
-    sent = {"pick": picks, "state": "DefectRejected"}
+    picks = [str(one.pk) for one in (*parts, waiting, other)]
+    seen = [f"{key}.NotVerifiedYet" for key in picks]
+    sent = {"inspection": picks, "seen": seen, "state": "DefectRejected"}
     answer = inspector.post(reverse("defects_review"), sent, follow=True)
     states = [Inspection.objects.get(pk=one.pk).review_state for one in (*parts, waiting, other)]
     assert states == ["DefectRejected"] * 2 + ["DefectConfirmed"] + ["NotVerifiedYet"] * 2
@@ -180,10 +185,10 @@ def test_many_are_judged_at_once_and_refusals_are_said(
 
 
 def test_nothing_picked_is_said(world: World, inspector: Client) -> None:
-    for picks in ([], ["x"] * 201, ["no key.NotVerifiedYet"]):
+    for picks in ([], ["x"] * 201, ["no key"]):
         answer = inspector.post(
             reverse("defects_review"),
-            {"pick": picks, "state": "DefectRejected"},
+            {"inspection": picks, "state": "DefectRejected"},
             headers={"Accept": "application/json"},
         )
         assert answer.status_code == 409

@@ -1,5 +1,5 @@
 // Defects: filters that apply as they are chosen, and keys for the hands that stay on them.
-import { $, $$, typing } from "./kit.js";
+import { $, $$, say, typing } from "./kit.js";
 
 const form = $("#filter-form"), panel = $("#filter-panel"), tiles = $("#tiles");
 const narrow = matchMedia("(max-width: 999.98px)");
@@ -53,3 +53,39 @@ if (toggle && tiles) {
   toggle.addEventListener("click", () => showHeat(!tiles.classList.contains("show-heat")));
   showHeat(sessionStorage.getItem("kintsugi-heat") === "1");
 }
+
+// --- what is picked ------------------------------------------------------------------------
+const bulk = $("#bulk"), boxes = bulk ? $$("input[name=inspection]", bulk) : [];
+const all = $("#pick-all");
+
+function picked() {
+  const n = boxes.filter((box) => box.checked).length;
+  bulk.classList.toggle("bulk-on", n > 0);
+  for (const place of ["#bulk-count", "#bulk-said"]) $(place).textContent = say("picked", { n });
+  all.setAttribute("aria-pressed", n === boxes.length);
+  for (const button of $$("[data-bulk]", bulk)) button.disabled = !n; // its key does nothing then
+}
+
+function pickAll(on) {
+  for (const box of boxes) box.checked = on;
+  picked();
+}
+
+if (boxes.length) {
+  bulk.addEventListener("change", picked);
+  all.addEventListener("click", () => pickAll(!boxes.every((box) => box.checked)));
+  $("#pick-none").addEventListener("click", () => pickAll(false));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "x" || typing(event)) return;
+    const place = document.activeElement.closest(".pick-tile, tr");
+    const box = place && $("input[name=inspection]", place);
+    if (!box) return;
+    box.checked = !box.checked;
+    picked();
+  });
+  addEventListener("pageshow", picked); // a browser that goes back keeps its ticks
+}
+
+// Back from a part: the eyes and the keys are where they were.
+const last = /\/inspections\/([0-9a-f-]{36})\//.exec(document.referrer)?.[1];
+if (last) document.getElementById(`i-${last}`)?.focus();
