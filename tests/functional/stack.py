@@ -34,6 +34,7 @@ class Stack:
         self.port = port or services._any_free_port()
         self.url = f"http://{services.HOST}:{self.port}"
         self.children: list[Child] = []
+        self.seeded = False
         inherited = {k: v for k, v in os.environ.items() if k not in NOT_OURS}
         self.environment = {
             **inherited,
@@ -81,6 +82,18 @@ class Stack:
         if done.returncode:
             raise AssertionError(f"manage.py {' '.join(words)}:\n{done.stdout}\n{done.stderr}")
         return done.stdout
+
+    def seed(self, units: int = 16) -> None:
+        """Rows and pictures of a product with models and a lot, once (seed.py)."""
+        if self.seeded:
+            return
+        script = ROOT / "tests" / "functional" / "seed.py"
+        command = [sys.executable, str(script), str(units)]
+        done = subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert not done.returncode, done.stderr
+        self.seeded = True
 
     def one_time_password(self, username: str, role: str = "administrator") -> str:
         """Make a user as an administrator does at the console."""

@@ -1,12 +1,24 @@
-// How many golden parts are chosen; the kind of defect is meant as soon as it is typed.
-import { $, $$ } from "./kit.js";
+// How many golden parts are chosen; the kind of defect is meant as soon as it is typed. After a drop
+// the parts are read anew, while the receipts stay where they are.
+import { $, $$, tell, say } from "./kit.js";
 
-const form = $("#golden");
-if (form) {
-  const boxes = $$("input[name=item]", form), label = form.elements.label;
-  const count = () => { $("#chosen-count").textContent = boxes.filter((box) => box.checked).length; };
-  form.addEventListener("change", count);
-  label?.addEventListener("input", () => { if (label.value) form.elements.kind.value = "defect"; });
-  count(); // a browser that goes back keeps what was chosen
+const place = $("#golden-parts");
+const boxes = () => $$("input[name=item]", place);
+function count() {
+  const shown = $("#chosen-count");
+  if (shown) shown.textContent = boxes().filter((box) => box.checked).length;
 }
-document.addEventListener("uploadclosed", () => location.reload());
+
+place.addEventListener("change", count);
+place.addEventListener("input", (event) => {
+  if (event.target.name === "label" && event.target.value) event.target.form.elements.kind.value = "defect";
+});
+
+document.addEventListener("uploadclosed", async () => {
+  const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+  if (!answer?.ok || answer.redirected) { tell(say("server_answered", { status: answer?.status ?? "–" })); return; }
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  place.replaceChildren(...page.getElementById("golden-parts").childNodes);
+  count();
+});
+count(); // a browser that goes back keeps what was chosen
