@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -208,22 +208,23 @@ def catch_up() -> int:
 
 
 def _unchecked() -> list[ModelVersion]:
-    """The newest candidate of each viewpoint with a golden set, when it has no check yet."""
-    golden_sets = Dataset.objects.filter(
-        purpose=Dataset.Purpose.GOLDEN, items__excluded_at=None, items__isnull=False
+    """The newest candidate of each viewpoint, when it has no check yet though there was a golden
+    set when it was made. One that is being collected now is waited for."""
+    golden_parts = DatasetImage.objects.filter(
+        dataset__viewpoint=OuterRef("viewpoint"),
+        dataset__purpose=Dataset.Purpose.GOLDEN,
+        excluded_at=None,
+        created_at__lte=OuterRef("created_at"),
     )
-    found: dict[UUID, ModelVersion] = {}
+    newer = ModelVersion.objects.filter(
+        viewpoint=OuterRef("viewpoint"),
+        state=ModelVersion.State.CANDIDATE,
+        number__gt=OuterRef("number"),
+    )
     candidates = ModelVersion.objects.filter(
-        state=ModelVersion.State.CANDIDATE, viewpoint__in=golden_sets.values("viewpoint")
+        ~Exists(newer), Exists(golden_parts), state=ModelVersion.State.CANDIDATE, gate_checks=None
     )
-    for version in candidates.select_related("viewpoint__product").order_by("-number"):
-        found.setdefault(version.viewpoint_id, version)
-    checked = set(
-        GateCheck.objects.filter(candidate__in=list(found.values())).values_list(
-            "candidate_id", flat=True
-        )
-    )
-    return [version for version in found.values() if version.pk not in checked]
+    return list(candidates.select_related("viewpoint__product").order_by("-number"))
 
 
 def start_for(candidate: ModelVersion) -> GateCheck | None:

@@ -44,6 +44,9 @@ def test_limits_are_dragged_stepped_and_put_in_force_with_a_reason(page: Page) -
     page.keyboard.press("ArrowRight")  # the slider of the dragged line has the focus
     stepped = float(page.locator("#rate-fail").input_value())
     assert stepped == pytest.approx(dragged - 1)
+    expect(page.locator("#limit-figures [data-fail]")).to_have_attribute(
+        "data-fail", f"{stepped:g}"
+    )
     page.reload()
     expect(page.locator("#rate-fail")).to_have_value(f"{stepped:g}")
 

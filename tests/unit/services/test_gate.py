@@ -200,8 +200,9 @@ def test_a_second_check_waits_for_the_first(candidate: ModelVersion) -> None:
 
 def test_the_newest_candidate_is_checked_without_being_asked(candidate: ModelVersion) -> None:
     assert gate.catch_up() == 0, "no golden set"
-    newer = make_version(candidate.viewpoint, state=State.CANDIDATE)
     add_golden(candidate.viewpoint, "", "scratch")
+    assert gate.catch_up() == 0, "a golden set that is only being collected"
+    newer = make_version(candidate.viewpoint, state=State.CANDIDATE)
     assert gate.catch_up() == 1
     assert GateCheck.objects.get().candidate == newer
     assert gate.catch_up() == 0
