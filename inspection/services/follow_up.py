@@ -1,8 +1,10 @@
 """What the end of a training run sets off: a gate for its model, and a word to who must know."""
 
 import logging
+from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from inspection import policies
 from inspection.models import JobState, ModelVersion, TrainingRun, Viewpoint
@@ -40,13 +42,13 @@ def _made_a_model(run: TrainingRun) -> None:
 
 
 def _tell(
-    run: TrainingRun, title: str, text: str = "", version: ModelVersion | None = None
+    run: TrainingRun, title: Any, text: Any = "", version: ModelVersion | None = None
 ) -> None:
     viewpoint: Viewpoint = run.viewpoint
     notify(
         policies.MANAGE,
         kind="training",
-        title=title.format(n=run.number, product=viewpoint.product.name),
+        title=format_lazy(title, n=run.number, product=viewpoint.product.name),
         text=text,
         url=f"/models/{version.pk}/" if version else f"/runs/{run.pk}/",
         product=viewpoint.product,

@@ -13,7 +13,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -191,7 +192,7 @@ def _tell(check: GateCheck) -> None:
     notify(
         policies.MANAGE,
         kind="gate",
-        title=title.format(n=number),
+        title=format_lazy(title, n=number),
         text=str(product),
         url=f"/models/gates/{check.pk}/",
         product=product,

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from inspection import policies
 from inspection.errors import UserError
@@ -145,9 +147,11 @@ def _tell(plan: RetrainingPlan, trigger: str, run: TrainingRun | None, note: str
         log.info("no run for %s: %s", plan.viewpoint, note)
         return
     if run:
-        title = _("{product} learns again: run {n}").format(product=product.name, n=run.number)
+        again = gettext_lazy("{product} learns again: run {n}")
+        title = format_lazy(again, product=product.name, n=run.number)
         text, url = str(run.get_trigger_display()), f"/runs/{run.pk}/"
     else:
-        title = _("{product} drifts, and was not trained anew").format(product=product.name)
+        drifts = gettext_lazy("{product} drifts, and was not trained anew")
+        title = format_lazy(drifts, product=product.name)
         text, url = note, f"/products/{product.pk}/retraining/?viewpoint={plan.viewpoint.code}"
     notify(policies.MANAGE, kind="retraining", title=title, text=text, url=url, product=product)

@@ -89,6 +89,7 @@ def test_both_models_score_the_golden_set_and_the_second_to_be_done_settles_it(
 ) -> None:
     add_golden(candidate.viewpoint, "", "scratch")
     engineer = MembershipFactory(product=active.viewpoint.product, role=Role.ENGINEER).user
+    type(engineer).objects.filter(pk=engineer.pk).update(language="en")
     check = gate.start(None, candidate)
     assert check.baseline_batch is not None
     assert (check.candidate_batch.purpose, check.baseline_batch.model_version) == (
