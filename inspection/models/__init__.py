@@ -9,6 +9,7 @@ from .exchange import ApiKey, Endpoint, OutboxEvent
 from .gate import GateCheck
 from .image import Image
 from .inspection import (
+    TO_VERIFY,
     WAITS_FOR_A_PERSON,
     Disposition,
     ImageResult,
@@ -36,6 +37,7 @@ from .viewpoint import Symmetry, Viewpoint
 __all__ = [
     "ENDED",
     "RANK",
+    "TO_VERIFY",
     "WAITS_FOR_A_PERSON",
     "ApiKey",
     "AppendOnlyError",

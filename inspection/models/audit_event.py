@@ -43,7 +43,12 @@ class AuditEvent(Keyed):
 
     class Meta:
         ordering = ("-id",)
-        indexes = (models.Index(fields=["object_type", "object_id"], name="audit_object"),)
+        indexes = (
+            models.Index(fields=["object_type", "object_id"], name="audit_object"),
+            models.Index(fields=["actor", "-id"], name="audit_by_actor"),
+            models.Index(fields=["product", "-id"], name="audit_by_product"),
+            models.Index(fields=["object_type", "-id"], name="audit_by_type"),
+        )
 
     def __str__(self) -> str:
         return f"{self.actor_name}: {self.action} {self.object_name}"

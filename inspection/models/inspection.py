@@ -37,6 +37,18 @@ WAITS_FOR_A_PERSON = Q(
     verdict__in=(Verdict.PASSED, Verdict.FAILED),
 )
 
+# What waits at the verification station: calls of the machine, doubts, and passed parts that
+# were drawn for an audit. Retests are physical parts too, so they wait as well.
+TO_VERIFY = (
+    Q(review_state=ReviewState.NOT_VERIFIED, purpose=Purpose.PRODUCTION)
+    & Q(verdict__in=(Verdict.PASSED, Verdict.FAILED))
+    & (
+        Q(verdict=Verdict.FAILED)
+        | Q(disposition=Disposition.NEEDS_REVIEW)
+        | Q(audit_rate__isnull=False)
+    )
+)
+
 
 class Inspection(Keyed):
     """What one submission asks about one unit position: 1..n images, one verdict, the worst.
@@ -137,6 +149,9 @@ class Inspection(Keyed):
                 fields=["viewpoint"],
                 condition=Q(audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED),
                 name="inspection_audits_due",
+            ),
+            models.Index(
+                fields=["viewpoint", "id"], condition=TO_VERIFY, name="inspection_to_verify"
             ),
         )
         constraints = (

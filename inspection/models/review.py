@@ -1,5 +1,6 @@
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
@@ -51,8 +52,22 @@ class Review(Keyed):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="undone_by"
     )
 
+    second_look_rate = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="drawn for a blind second look with this probability; empty: not drawn",
+    )
+
     class Meta:
         ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["author", "created_at"], name="review_by_author"),
+            models.Index(
+                fields=["inspection"],
+                condition=Q(second_look_rate__isnull=False),
+                name="review_second_looks",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.state} by {self.author}"

@@ -24,8 +24,11 @@ FIELDS = (
     "cost_escape",
     "cost_overkill",
     "currency",
+    "audit_rate",
+    "second_look_rate",
 )
 COSTS = ("cost_escape", "cost_overkill")
+SHARES = ("audit_rate", "second_look_rate")
 MAX_COST = Decimal(10**10)
 
 
@@ -123,6 +126,8 @@ def _value(key: str, value: Any) -> Any:
         return _amount(key, value)
     if key in ("ipc_class", "opportunities_per_unit"):
         return _count(key, value)
+    if key in SHARES:
+        return _share(key, value)
     text = str(value).strip()
     return text.upper() if key == "currency" else text
 
@@ -144,6 +149,16 @@ def _count(key: str, value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         raise _wrong(key, "must be a whole number") from None
+
+
+def _share(key: str, value: Any) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        raise _wrong(key, "must be a number from 0 to 1") from None
+    if not 0.0 <= share <= 1.0:
+        raise _wrong(key, "must lie between 0 and 1")
+    return share
 
 
 def _check(product: Product) -> None:

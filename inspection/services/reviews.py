@@ -2,9 +2,7 @@
 that holds, and is written only if it still is as the reviewer saw it."""
 
 import random
-from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 
@@ -18,6 +16,7 @@ from inspection.models import (
     Product,
     ReasonCode,
     Review,
+    ReviewClaim,
     ReviewState,
     User,
     Verdict,
@@ -64,9 +63,10 @@ def record_review(
         return _second_look(user, review)
     policies.check_next_state(inspection.review_state, chosen)
     with transaction.atomic():
-        before = _seen(inspection)
-        _move(inspection, review, by=user)
+        _draw_second_look(review, product)
+        before = _move(inspection, review, by=user)
         review.save(force_insert=True)
+        _put_down(review)
         _write_down(user, "review.recorded", inspection, before, comment=review.comment)
     return review
 
@@ -97,7 +97,7 @@ def undo_review(user: User, review: Review) -> Review:
         )
         before = _seen(inspection)
         if review.look == Look.FIRST:
-            _move(inspection, undo, by=earlier.author if earlier else None, holds=earlier)
+            before = _move(inspection, undo, by=earlier.author if earlier else None, holds=earlier)
         undo.save(force_insert=True)
         _write_down(user, "review.undone", inspection, before)
     return undo
@@ -130,9 +130,9 @@ def draw_audit(inspection: Inspection) -> bool:
 
 def _move(
     inspection: Inspection, review: Review, *, by: User | None, holds: Review | None = None
-) -> None:
-    """Put `review` on the inspection if it still is as it was seen. An undo puts back who
-    judged before, and when (`holds`)."""
+) -> dict[str, Any]:
+    """Put `review` on the inspection if it still is as it was seen, and move its share of the
+    sums. An undo puts back who judged before, and when (`holds`). Returns what was there."""
     at = review.created_at if review.undoes_id is None else (holds.created_at if holds else None)
     now: dict[str, Any] = {
         "review_state": review.state,
@@ -140,19 +140,33 @@ def _move(
         "reviewed_by": by,
         "reviewed_at": at,
     }
+    lock_row(inspection)
+    row = Inspection.objects.select_related("review_reason", "reviewed_by").get(pk=inspection.pk)
+    before, counted = _seen(row), Counted.of(row)
     unchanged = Inspection.objects.filter(
         pk=inspection.pk,
         review_state=inspection.review_state,
         reviewed_at=inspection.reviewed_at,
     )
     if not unchanged.update(**now):
-        raise _changed_meanwhile(inspection.pk)
-    after = Counted.of(Inspection.objects.get(pk=inspection.pk))
-    if after:
-        state, reason = inspection.review_state, inspection.review_reason_id
-        moved(replace(after, review_state=state, reason_id=reason), after)
+        raise _changed_meanwhile(row)
     for name, value in now.items():
         setattr(inspection, name, value)
+        setattr(row, name, value)
+    moved(counted, Counted.of(row))
+    return before
+
+
+def _draw_second_look(review: Review, product: Product) -> None:
+    """Chance decides at the first judgement of a part whether somebody else looks again."""
+    fresh = review.inspection.review_state == ReviewState.NOT_VERIFIED
+    if fresh and _chance.random() < product.second_look_rate:
+        review.second_look_rate = product.second_look_rate
+
+
+def _put_down(review: Review) -> None:
+    """What is judged is on nobody's desk any more."""
+    ReviewClaim.objects.filter(inspection=review.inspection, look=review.look).delete()
 
 
 def _second_look(user: User, review: Review) -> Review:
@@ -169,6 +183,7 @@ def _second_look(user: User, review: Review) -> Review:
         if standing_reviews(inspection, Look.SECOND):
             raise WrongState("has_second_look", "This part has had its second look already.")
         review.save(force_insert=True)
+        _put_down(review)
         after = {"state": review.state, "reason": _code(review.reason_code), "look": review.look}
         product = inspection.viewpoint.product
         record(user, "review.second_look", inspection, product=product, after=after)
@@ -221,8 +236,7 @@ def _check_words(reason_code: ReasonCode | None, comment: str, product: Product)
         )
 
 
-def _changed_meanwhile(key: UUID) -> WrongState:
-    now = Inspection.objects.select_related("reviewed_by").get(pk=key)
+def _changed_meanwhile(now: Inspection) -> WrongState:
     who = f" by {now.reviewed_by}" if now.reviewed_by else ""
     return WrongState(
         "changed_meanwhile",

@@ -94,7 +94,8 @@ def reset_password(user: User | None, who: User) -> str:
     with transaction.atomic():
         who.set_password(password)
         who.must_change_password = True
-        who.save(update_fields=["password", "must_change_password"])
+        who.pin = ""  # whoever knew the old password may have set it
+        who.save(update_fields=["password", "must_change_password", "pin"])
         end_sessions(who)
         record(user, "user.password_reset", who)
     return password

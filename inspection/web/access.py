@@ -17,12 +17,15 @@ from inspection.models import (
     RANK,
     Batch,
     Dataset,
+    Escape,
     Inspection,
     Membership,
     ModelVersion,
     Product,
+    ReasonCode,
     Report,
     ReportSchedule,
+    Review,
     Role,
     TrainingRun,
     Upload,
@@ -58,6 +61,8 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     ),
     Report: ("lot", "requested_by"),
     ReportSchedule: ("created_by",),
+    Escape: ("unit__product", "reason_code", "reported_by"),
+    Review: ("author", "reason_code", "inspection__review_reason", "inspection__reviewed_by"),
 }
 
 # Where the product is, seen from each noun that has an address of its own.
@@ -71,6 +76,9 @@ PATHS: dict[type[Model], tuple[str, ...]] = {
     Report: ("product",),
     ReportSchedule: ("product",),
     Upload: ("dataset__viewpoint__product", "batch__viewpoint__product"),
+    Review: ("inspection__viewpoint__product",),
+    ReasonCode: ("product",),
+    Escape: ("unit__product",),
 }
 
 

@@ -19,6 +19,7 @@ from .scope import query_of
 RAIL = (
     ("home", _("Today"), "home", ("",)),
     ("defects", _("Defects"), "photo-scan", ("defects", "inspections")),
+    ("verify", _("Verify"), "user-check", ("verify",)),
     ("products", _("Products"), "package", ("products", "uploads", "batches")),
     ("jobs", _("Jobs"), "list-check", ("jobs", "runs")),
     ("models", _("Models"), "stack-2", ("models",)),

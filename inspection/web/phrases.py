@@ -66,4 +66,9 @@ PHRASES: Mapping[str, str | Promise] = {
     # repair zones
     "zone": _("Zone {n}"),
     "zone_remove": _("Remove zone {n}"),
+    # the verification station
+    "picture_of": _("Picture {n} of {total}"),
+    "taken_over": _("Somebody else has this part now; here is the next."),
+    "you_said": _("You said: {state}."),
+    "undo": _("Undo this"),
 }

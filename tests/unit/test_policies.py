@@ -72,3 +72,16 @@ def test_archived_products_are_out_of_sight(board: Product):
     board.archived_at = timezone.now()
     board.save()
     assert not policies.visible_products(someone(Role.ADMINISTRATOR)).exists()
+
+
+@pytest.mark.parametrize("needed", list(Role))
+def test_products_with_a_role_are_those_where_one_has_it(needed: Role, board: Product):
+    other = Product.objects.create(code="PCB-3", name="Third")
+    people = [someone(role, product) for role in Role for product in (board, None)]
+    people += [someone(), User.objects.create_user("root", is_superuser=True)]
+    for user in people:
+        for active in (True, False):
+            user.is_active = active
+            user.save()
+            found = set(policies.products_with(user, needed))
+            assert found == {p for p in (board, other) if policies.can(user, needed, p)}, user

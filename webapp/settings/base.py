@@ -36,6 +36,11 @@ TRAINER_THREADS = env.int("KINTSUGI_TRAINER_THREADS", default=0)  # 0: all, less
 TRAINER_NICE = env.int("KINTSUGI_TRAINER_NICE", default=10)
 DEVICE = env("KINTSUGI_DEVICE", default="auto")
 
+# --- the verification station ----------------------------------------------------------
+REVIEW_CLAIM_S = env.int("KINTSUGI_REVIEW_CLAIM_S", default=300)  # a part is held so long
+REVIEW_AHEAD = 8  # parts that a station holds and loads ahead
+REVIEW_LOCK_MINUTES = env.float("KINTSUGI_REVIEW_LOCK_MINUTES", default=5.0)  # 0: never
+
 # --- Django ----------------------------------------------------------------------------
 DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -73,6 +78,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "inspection.web.middleware.must_change_password",
+    "inspection.web.station.guard_station",
     "inspection.web.middleware.explain_outage",
 ]
 ROOT_URLCONF = "webapp.urls"

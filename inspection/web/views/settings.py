@@ -100,7 +100,28 @@ def person(request: SignedIn, key: UUID, action: str) -> HttpResponse:
     else:
         product = _product(request.POST.get("product", ""))
         users.set_role(request.user, who, request.POST.get("role") or None, product)
+        if request.POST.get("back") == "person":
+            return redirect("settings_person", who.pk)
     return redirect("settings_users")
+
+
+@require_safe
+@explains
+def person_page(request: SignedIn, key: UUID) -> HttpResponse:
+    """One person's roles: for all products, and for each."""
+    policies.check(request.user, policies.ADMINISTER, None)
+    who = get_object_or_404(User, pk=key)
+    held: dict[UUID | None, str] = dict(who.memberships.values_list("product_id", "role"))
+    products = Product.objects.filter(archived_at=None).order_by("code")
+    rows: list[dict[str, Any]] = [{"product": None, "role": held.get(None, "")}]
+    rows += [{"product": one, "role": held.get(one.pk, "")} for one in products]
+    context = {
+        "who": who,
+        "roles_by_product": rows,
+        "roles": Role.choices,
+        "rights": Rights(request.user, None),
+    }
+    return render(request, "settings/person.html", context)
 
 
 def _product(key: str) -> Product | None:

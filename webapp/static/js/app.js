@@ -49,6 +49,8 @@ if (SCOPE.some((name) => address.has(name))) {
 } else if (sessionStorage.getItem("kintsugi-scope")) {
   for (const link of $$("a[data-scoped]")) link.search = sessionStorage.getItem("kintsugi-scope");
 }
+// A station that is locked in one tab shows nothing in the others either.
+addEventListener("storage", (event) => { if (event.key === "kintsugi-locked") location.reload(); });
 
 // --- keys ---------------------------------------------------------------------------------
 function step(by) {

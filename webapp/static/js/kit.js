@@ -56,7 +56,7 @@ function post(url, data) {
 export async function postJson(url, data = {}) {
   const answer = await post(url, data);
   const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(body.message || say("server_answered", { status: answer.status }));
+  if (!answer.ok) throw Object.assign(new Error(body.message || say("server_answered", { status: answer.status })), { code: body.code, go: body.go });
   return body;
 }
 

@@ -1,0 +1,125 @@
+"""The audit trail: who did what, when, with before and after side by side."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from inspection import policies
+from inspection.ids import first_id_of
+from inspection.models import AuditEvent, User
+from inspection.web.access import Rights, SignedIn, explains
+from inspection.web.words import action_word
+
+PAGE = 50
+# What an address may ask for, and what pages call it. Never a field of the model by name.
+TYPES = {
+    "inspection": "Inspection",
+    "escape": "Escape",
+    "reasoncode": "Reason code",
+    "product": "Product",
+    "viewpoint": "Viewpoint",
+    "modelversion": "Model",
+    "trainingrun": "Run",
+    "batch": "Batch",
+    "dataset": "Dataset",
+    "datasetimage": "Picture",
+    "upload": "Upload",
+    "user": "User",
+    "report": "Report",
+    "reportschedule": "Report schedule",
+}
+
+
+@require_safe
+@explains
+def index(request: SignedIn) -> HttpResponse:
+    """Administrators see everything; who administers or engineers a product, what befell it."""
+    rights = Rights(request.user, None)
+    rows = _allowed(request, rights)
+    asked = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    rows = _narrowed(rows, asked)
+    found = list(rows.select_related("product").order_by("-id")[: PAGE + 1])
+    shown = found[:PAGE]
+    context = {
+        "rows": [
+            {"event": one, "word": action_word(one.action), "changes": changes(one)}
+            for one in shown
+        ],
+        "more": str(shown[-1].pk) if len(found) > PAGE else "",
+        "asked": asked,
+        "narrowed": any(asked.values()),
+        "types": TYPES,
+        "people": User.objects.order_by("username") if rights.administer else _seen_people(shown),
+        "rights": rights,
+    }
+    return render(request, "settings/audit.html", context)
+
+
+FILTERS = ("type", "object", "who", "since", "until", "after")
+
+
+def _allowed(request: SignedIn, rights: Rights) -> QuerySet[AuditEvent]:
+    if rights.administer:
+        return AuditEvent.objects.all()
+    products = policies.products_with(request.user, policies.MANAGE)
+    if not products.exists():
+        policies.check(request.user, policies.ADMINISTER, None)
+    return AuditEvent.objects.filter(product__in=products)
+
+
+def _narrowed(rows: QuerySet[AuditEvent], asked: dict[str, str]) -> QuerySet[AuditEvent]:
+    """Each filter by itself; what makes no sense finds nothing, never everything."""
+    if asked["type"]:
+        rows = rows.filter(object_type=asked["type"])
+    if asked["object"]:
+        key = _uuid(asked["object"])
+        rows = (
+            rows.filter(object_id=key)
+            if key
+            else rows.filter(object_name__icontains=asked["object"])
+        )
+    if asked["who"]:
+        rows = (
+            rows.filter(actor=None)
+            if asked["who"] == "system"
+            else rows.filter(actor_name=asked["who"])
+        )
+    if since := _midnight(asked["since"]):
+        rows = rows.filter(pk__gte=first_id_of(since))
+    if until := _midnight(asked["until"]):
+        rows = rows.filter(pk__lt=first_id_of(until + timedelta(days=1)))
+    if after := _uuid(asked["after"]):
+        rows = rows.filter(pk__lt=after)
+    return rows
+
+
+def changes(event: AuditEvent) -> list[tuple[str, Any, Any]]:
+    """(what, before, after) of every value that the event names, in the order written."""
+    names = [*event.before, *(name for name in event.after if name not in event.before)]
+    return [
+        (name.replace("_", " "), event.before.get(name), event.after.get(name)) for name in names
+    ]
+
+
+def _seen_people(shown: list[AuditEvent]) -> list[dict[str, str]]:
+    return [{"username": name} for name in sorted({one.actor_name for one in shown})]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _midnight(day: str) -> datetime | None:
+    try:
+        return timezone.make_aware(datetime.combine(date.fromisoformat(day), time.min))
+    except (ValueError, OverflowError):
+        return None

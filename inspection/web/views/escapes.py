@@ -1,0 +1,73 @@
+"""Defects that were found downstream: reported by serial number, listed newest first."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+
+from inspection import policies
+from inspection.errors import NotAllowed, UserError
+from inspection.models import Escape, Inspection
+from inspection.services.escapes import report_escape
+from inspection.web.access import SignedIn, explains, visible
+from inspection.web.forms_verify import EscapeForm
+
+PAGE = 50
+
+
+@explains
+def index(request: SignedIn) -> HttpResponse:
+    """The list, and the form to report one. A POST reports."""
+    products = policies.products_with(request.user, policies.REVIEW).order_by("code")
+    start = {"serial_number": request.GET.get("serial", "")}
+    form = EscapeForm(request.POST or None, products=products, initial=start)
+    if request.method == "POST" and form.is_valid():
+        try:
+            escape = report_escape(request.user, **form.cleaned_data)
+        except NotAllowed:
+            raise
+        except UserError as error:
+            form.refuse(error.field, error.message)
+        else:
+            messages.success(
+                request, _("The escape of {unit} is on record.").format(unit=escape.unit)
+            )
+            return redirect("escapes")
+    return render(request, "escapes/index.html", {"form": form, **_list(request, products)})
+
+
+def _list(request: SignedIn, products: Any) -> dict[str, Any]:
+    rows = visible(request.user, Escape).order_by("-id")
+    wanted = request.GET.get("q", "").strip()
+    if wanted:
+        rows = rows.filter(unit__serial_number__icontains=wanted)
+    after = request.GET.get("after", "")
+    if after and _is_key(after):
+        rows = rows.filter(pk__lt=UUID(after))
+    found = list(rows[: PAGE + 1])
+    shown, more = found[:PAGE], len(found) > PAGE
+    decided = {
+        row.unit_id: row
+        for row in Inspection.objects.filter(
+            unit__in=[one.unit_id for one in shown], is_record=True
+        ).order_by("-id")
+    }
+    for one in shown:
+        one.record = decided.get(one.unit_id)  # type: ignore[attr-defined]
+    return {
+        "escapes": shown,
+        "more": str(shown[-1].pk) if more else "",
+        "q": wanted,
+        "may_report": products.exists(),
+    }
+
+
+def _is_key(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
