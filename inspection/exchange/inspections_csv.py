@@ -3,10 +3,12 @@ however many there are."""
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -53,16 +55,24 @@ FIELDS = [path for _, path in COLUMNS]
 
 
 async def csv_of(found: QuerySet[Inspection]) -> AsyncIterator[str]:
-    """The file in pieces. On PostgreSQL the rows wait in a server-side cursor."""
+    """The file in pieces. On PostgreSQL the rows wait in a server-side cursor.
+
+    Not `aiterator()`: over `values_list` it runs the query in the event loop's own thread, which
+    Django then forbids. All steps of the generator run in the request's one database thread.
+    """
+    pieces = _pieces(found)
+    try:
+        while piece := await sync_to_async(lambda: next(pieces, ""))():
+            yield piece
+    finally:  # also where the browser went away
+        await sync_to_async(lambda: pieces.close())()
+
+
+def _pieces(found: QuerySet[Inspection]) -> Generator[str, None, None]:
     yield BOM + _lines([TITLES])
-    rows: list[list[Any]] = []
-    async for row in found.values_list(*FIELDS).aiterator(chunk_size=CHUNK):
-        rows.append(cells(row))
-        if len(rows) == CHUNK:
-            yield _lines(rows)
-            rows.clear()
-    if rows:
-        yield _lines(rows)
+    rows = found.values_list(*FIELDS).iterator(chunk_size=CHUNK)
+    while some := list(islice(rows, CHUNK)):
+        yield _lines([cells(row) for row in some])
 
 
 def cells(row: tuple[Any, ...]) -> list[Any]:

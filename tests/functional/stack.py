@@ -23,7 +23,14 @@ QUICK = {
     "OMP_NUM_THREADS": "2",
 }
 # What the tests' own process uses and the product's must not see.
-NOT_OURS = ("REDIS_URL", "DATABASE_URL", "TEST_DATABASE_URL", "TEST_REDIS_URL", "KINTSUGI_TEST_VAR")
+NOT_OURS = (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "TEST_DATABASE_URL",
+    "TEST_REDIS_URL",
+    "KINTSUGI_TEST_VAR",
+    "DJANGO_ALLOW_ASYNC_UNSAFE",
+)
 
 
 class Stack:

@@ -3,7 +3,7 @@
 import csv
 import io
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +23,12 @@ from tests.factories.unit import LotFactory, UnitFactory
 from tests.factories.user import UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database may not be asked from the event loop, which tests otherwise allow."""
+    monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
 
 
 async def read(pieces: AsyncIterator[str]) -> list[dict[str, str]]:
@@ -133,7 +139,7 @@ class Endless:
     def values_list(self, *fields: str) -> "Endless":
         return self
 
-    async def aiterator(self, chunk_size: int) -> AsyncIterator[tuple[Any, ...]]:
+    def iterator(self, chunk_size: int) -> Iterator[tuple[Any, ...]]:
         for number in range(self.rows):
             yield (f"{number:036}", *("x" * 12 for _ in inspections_csv.FIELDS[1:-9]), *[None] * 9)
 
