@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery, UUIDField
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -134,7 +134,7 @@ def last_of(user: User, size: int) -> list[Review]:
     """What the person judged last, newest first, each with the key of its picture as `thumb`."""
     pictures = InspectionImage.objects.filter(inspection=OuterRef("inspection")).order_by("index")
     mine = Review.objects.filter(author=user, undoes=None, undone_by=None)
-    mine = mine.annotate(thumb=Subquery(pictures.values("image_id")[:1]))
+    mine = mine.annotate(thumb=Subquery(pictures.values("image_id")[:1], output_field=UUIDField()))
     return list(mine.select_related("inspection__unit", "reason_code").order_by("-id")[:size])
 
 

@@ -95,6 +95,9 @@ def test_a_review_is_said_undone_and_said_again(inspector: Client, parts: list[I
     assert (answer.status_code, body["word"]) == (200, "Defect confirmed")
     part.refresh_from_db()
     assert (part.review_state, part.review_reason) == (ReviewState.CONFIRMED, reason)
+    strip = inspector.get(reverse("verify")).content.decode()
+    assert reverse("thumb", args=[part.pictures.get().image_id]) in strip
+    assert body["review"] in strip
     late = say(inspector, part, state="DefectRejected", **seen)
     assert late.status_code == 409
     assert late.json()["code"] == "changed_meanwhile"
