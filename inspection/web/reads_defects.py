@@ -162,9 +162,9 @@ def _place(name: str, key: UUID, *more: str) -> str:
 
 
 def place_picture(filters: Filters, rows: list[Row], choices: Choices) -> dict[str, Any] | None:
-    """A picture of the part to point at places on: one that is on the page anyway, of the
-    product that is asked for, or of the only product that one may see."""
+    """A picture of the part to point at places on: one that is on the page anyway, if it can be
+    of a part that passed, of the product that is asked for or the only one that one may see."""
     product = filters.product or (choices.products[0] if len(choices.products) == 1 else None)
-    fitting = (row for row in rows if product and row.product.pk == product.pk and row.thumb)
-    row = next(fitting, None)
+    fitting = [row for row in rows if product and row.product.pk == product.pk and row.thumb]
+    row = min(fitting, key=lambda one: one.sign is not words.PASS, default=None)
     return {"thumb": row.thumb, "width": row.width, "height": row.height} if row else None
