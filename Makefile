@@ -12,6 +12,8 @@ PORT ?=
 demo_options = $(if $(filter-out 0,$(ONCE)),--once) $(if $(DATA),--data "$(DATA)") \
 	$(if $(BUDGET),--budget "$(BUDGET)") $(if $(PORT),--port "$(PORT)")
 TESTS ?= tests
+# One process per core, each with a folder, a database and a Redis of its own; a file stays in one.
+SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PRODUCTION = env DJANGO_SETTINGS_MODULE=webapp.settings.production ALLOWED_HOSTS=kintsugi.example \
 	SECRET_KEY=only-to-run-the-checks-$$($(PY) -c 'print("0aB-" * 16)') \
 	DATABASE_URL=postgres://check@localhost/check REDIS_URL=redis://:check@localhost/0
@@ -34,7 +36,7 @@ browser:
 	@sh deploy/browser.sh
 
 test: dev browser  ## unit, integration, contract and browser tests (TESTS=path to run some)
-	@$(PY) -m pytest -m "not long and not gpu" $(TESTS)
+	@$(PY) -m pytest $(SIDE_BY_SIDE) -m "not long and not gpu" $(TESTS)
 
 test-long: dev browser  ## the tests that take long
 	@$(PY) -m pytest -m long $(TESTS)

@@ -17,7 +17,10 @@ expect.set_options(timeout=SLOW_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Last of all: Playwright leaves its event loop running, and a thread holds only one."""
+    """Last of all: Playwright leaves its event loop running, and a thread holds only one.
+
+    The files are also what is shared out where tests run side by side (tests/conftest.py).
+    """
     for item in items:
         if _is_functional(item):
             item.add_marker(pytest.mark.functional)
