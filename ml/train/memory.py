@@ -15,6 +15,7 @@ from torch import Tensor
 from ml.checkpoints import write_json, write_tensors
 from ml.data.letterbox import Letterbox
 from ml.data.symmetries import Squares
+from ml.features import SQUEEZENET_FILE, installed
 from ml.memory.memory import KEEP, Memory, remember
 from ml.memory.view import MemoryView, resized, views
 from ml.scoring.choose import Sample, best, choose_part, damage
@@ -36,7 +37,7 @@ Clock = Callable[[], None]
 def build(context: Context, encoder: Encoder | None) -> None:
     """Write `memory.safetensors` and `memory.json` (the view, how it was chosen)."""
     clock = StageClock(context, "memory", "pictures")
-    options = views(encoder is not None, context.preset.image_size)
+    options = view_options(context)
     count = _Count(context, clock, len(options))
     view, table = choose_view(context, options, encoder, count.tick)
     extractor = view.extractor(context.job.weights_dir, encoder).to(context.device)
@@ -59,6 +60,12 @@ def build(context: Context, encoder: Encoder | None) -> None:
         f"The memory looks at {view.size} px, layers {', '.join(extractor.stage_names)}, and "
         f"keeps {len(memory.bank.patches)} patches of {len(ids)} pictures.",
     )
+
+
+def view_options(context: Context) -> list[MemoryView]:
+    """The views that the run's backbone can have, the default first."""
+    stand_in = installed(context.job.weights_dir, SQUEEZENET_FILE) is None
+    return views(stand_in, context.preset.image_size)
 
 
 def load(context: Context, encoder: Encoder | None) -> tuple[Memory, dict[str, Any]]:

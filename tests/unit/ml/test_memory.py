@@ -2,6 +2,9 @@
 
 import json
 import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from torch import Tensor
 
 from ml.data.letterbox import Letterbox
 from ml.data.symmetries import Squares, estimate, proposed, transformed
-from ml.features import EncoderFeatures
+from ml.features import SQUEEZENET_FILE, EncoderFeatures
 from ml.masks import sweep, zone_mask
 from ml.memory.memory import Memory, remember
 from ml.memory.view import MemoryView, joined, layer_maps
@@ -21,6 +24,7 @@ from ml.scoring.choose import Sample, best, choose, paired_error
 from ml.scoring.decision import Decision, norms_from
 from ml.scoring.evidence import Evidence
 from ml.scoring.restore import restore
+from ml.train.memory import view_options
 from ml.unet import Encoder
 
 VIEW = MemoryView(64, (1, 2), 8)
@@ -89,6 +93,16 @@ def test_a_stored_memory_says_the_same(extractor: EncoderFeatures) -> None:
     again = Memory.of_tensors(memory.tensors(), stored, extractor, torch.device("cpu"))
     picture = pictures(1, seed=5)[0]
     assert torch.equal(again.distances(picture), memory.distances(picture))
+
+
+def test_with_imagenet_weights_the_memory_looks_with_them(tmp_path: Path) -> None:
+    """Whatever was pre-trained: `fused` has an encoder too, which then stands in for nothing."""
+    job = SimpleNamespace(weights_dir=tmp_path)
+    context: Any = SimpleNamespace(job=job, preset=PRESET, tiling=None)
+    assert view_options(context)[0] == MemoryView(SIZE, (1, 2), SIZE // 8)
+    (tmp_path / SQUEEZENET_FILE).touch()
+    assert view_options(context)[0] == MemoryView(224, (7, 10), 28)
+    assert any(view.position for view in view_options(context))
 
 
 def samples(with_memory: bool = True) -> list[Sample]:
