@@ -37,11 +37,13 @@ def run(script: Path) -> dict[str, Any]:
 def read(stem: str, lines: list[str], status: int) -> dict[str, Any]:
     """The last line as a result; one that is not ok where there is no such line."""
     try:
-        result = {key: json.loads(lines[-1])[key] for key in KEYS}
+        said = json.loads(lines[-1])
+        result = {key: said[key] for key in KEYS}
     except (IndexError, ValueError, KeyError, TypeError):
         blank = dict.fromkeys(KEYS)
         return {**blank, "name": stem, "unit": f"no result (exit status {status})", "ok": False}
-    return {**result, "ok": bool(result["ok"])}
+    how = {"measured": said["measured"]} if "measured" in said else {}
+    return {**result, "ok": bool(result["ok"]), **how}
 
 
 def keep(path: Path, result: dict[str, Any]) -> None:

@@ -59,10 +59,12 @@ def greedy_coreset(features: Tensor, keep: int, generator: torch.Generator) -> T
     return torch.tensor(sorted(chosen))
 
 
-def squared_distances(queries: Tensor, bank: Tensor) -> Tensor:
-    """(Q, D) against (M, D): squared Euclidean distances (Q, M)."""
+def squared_distances(queries: Tensor, bank: Tensor, energy: Tensor | None = None) -> Tensor:
+    """(Q, D) against (M, D): squared Euclidean distances (Q, M); energy (M,) is the bank's own
+    squared length, where it is known already."""
     cross = queries @ bank.T
-    return (queries.square().sum(1, keepdim=True) - 2 * cross + bank.square().sum(1)).clamp_(min=0)
+    energy = bank.square().sum(1) if energy is None else energy
+    return (queries.square().sum(1, keepdim=True) - 2 * cross + energy).clamp_(min=0)
 
 
 @dataclass
@@ -71,6 +73,10 @@ class MemoryBank:
 
     patches: Tensor
     owners: Tensor
+
+    def __post_init__(self) -> None:
+        # Kept: for the few patches of a tile it would take longer than the distances themselves.
+        self.energy = self.patches.square().sum(1)
 
     @classmethod
     def build(cls, features: Tensor, keep: int, generator: torch.Generator) -> MemoryBank:
@@ -87,10 +93,14 @@ class MemoryBank:
         """
         parts = []
         for chunk in torch.split(features, CHUNK):
-            squared = squared_distances(chunk, self.patches)
+            squared = squared_distances(chunk, self.patches, self.energy)
             if leave_out is not None:
                 squared[:, self.owners == leave_out] = torch.inf
-            parts.append(squared.topk(min(k, squared.shape[1]), dim=1, largest=False).values[:, -1])
+            if k == 1:
+                parts.append(squared.amin(1))
+            else:
+                nearest = squared.topk(min(k, squared.shape[1]), dim=1, largest=False).values
+                parts.append(nearest[:, -1])
         return torch.cat(parts).sqrt()
 
 

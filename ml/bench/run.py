@@ -208,7 +208,7 @@ def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[s
         "parameters": measured.parameters if METHODS[key.method].restores else 0,
     }
     if METHODS[key.method].restores:
-        row["eq7"] = _block(run.data, measured, "eq7", "eq7")
+        row["eq7"] = _block(run.data, measured, "eq7", _known(measured, "eq7"))
         chosen = "inpainting" if "inpainting" in measured.scores else "decision"
         row["chosen"] = _block(run.data, measured, chosen, _known(measured, chosen))
     if key.method == "paper":

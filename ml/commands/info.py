@@ -46,6 +46,7 @@ def gist(manifest: dict[str, Any]) -> str:
     lines = {
         "Method": f"{manifest['method']}{f': {method.title}' if method else ''}",
         "Preset": f"{manifest['preset']}, {manifest['image_size']} px, seed {manifest['seed']}",
+        "Looked at": _looked_at(manifest),
         "Backbone": backbone["name"]
         + (", standing in for ImageNet weights" if backbone["stand_in"] else ""),
         "Steps": _listed(manifest["steps"]),
@@ -62,3 +63,11 @@ def gist(manifest: dict[str, Any]) -> str:
 
 def _listed(values: dict[str, Any]) -> str:
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items()) or "none"
+
+
+def _looked_at(manifest: dict[str, Any]) -> str:
+    tiles = manifest.get("tiles")
+    if not tiles:
+        return "whole"
+    restored = f"at most {tiles['thorough']}" if manifest["memory"] else "all"
+    return f"with a long edge of {tiles['edge']} px through tiles, {restored} of them restored"

@@ -56,6 +56,12 @@ def keeps_positions(symmetries: Sequence[str]) -> bool:
     return not symmetries
 
 
+def copies(symmetries: Sequence[str]) -> list[str]:
+    """How often a picture is shown: as it is (""), and then by the name of a symmetry."""
+    often = {"free_rotation": 4, "quarter_turns": 3}
+    return ["", *(s for s in symmetries for _ in range(often.get(s, 1)))]
+
+
 @dataclass
 class Squares(Sequence[Tensor]):
     """Pictures opened when asked for, as floats (3, V, V) in 0..1: each as it is, and then once
@@ -70,13 +76,8 @@ class Squares(Sequence[Tensor]):
         """The same pictures on a device."""
         return Squares(self.open, self.ids, self.symmetries, device)
 
-    @property
-    def _shown(self) -> list[str]:
-        often = {"free_rotation": 4, "quarter_turns": 3}
-        return ["", *(s for s in self.symmetries for _ in range(often.get(s, 1)))]
-
     def __len__(self) -> int:
-        return len(self.ids) * len(self._shown)
+        return len(self.ids) * len(copies(self.symmetries))
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         if isinstance(index, slice):
@@ -85,7 +86,7 @@ class Squares(Sequence[Tensor]):
             raise IndexError(index)
         show, place = divmod(index, len(self.ids))
         picture = self.open(self.ids[place]).to(self.device).float() / 255
-        symmetry = self._shown[show]
+        symmetry = copies(self.symmetries)[show]
         if not symmetry:
             return picture
         return transformed(picture, symmetry, random.Random(f"{symmetry}:{show}:{place}"))

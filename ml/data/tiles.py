@@ -20,10 +20,13 @@ from ml.data.alignment import Aligner, inverse, warp
 from ml.data.dataset import PictureSet
 from ml.data.letterbox import PADDING, Letterbox, letterbox, to_tensor
 
-TILED_ABOVE = 3  # times the preset's size: the median long edge from which tiles are used
+# Times the preset's size: the median long edge above which tiles are used. Up to there a picture
+# is looked at whole, which says more of a part: where it lies, and what is usual at each place.
+TILED_ABOVE = 8
 MOST_ALONG = 8  # times the preset's size: the longest edge that is looked at
 OVERLAP = 0.25  # of a tile, at least
-POOL = 4096  # random tiles that a training holds in memory
+POOL = 4096  # random tiles that a training holds in memory at most,
+POOL_BYTES = 256 * 2**20  # and the bytes that they take at most
 MOST_BYTES = 256 * 2**20  # of a picture moved in floats at twice its size
 
 
@@ -49,11 +52,19 @@ class Tile:
         """Rows of the seen picture that the tile covers."""
         return slice(self.y, self.y + self.inside.height)
 
+    def at(self, scale: float, size: int, width: int, height: int) -> Tile:
+        """The same place in the same picture seen at `scale` times the size, width × height, as a
+        tile of `size` pixels."""
+        w, h = min(width, size), min(height, size)
+        x, y = min(round(self.x * scale), width - w), min(round(self.y * scale), height - h)
+        inside = Letterbox((size - w) // 2, (size - h) // 2, w, h)
+        return Tile(self.index, self.row, self.column, x, y, inside)
+
 
 def is_tiled(sizes: Sequence[tuple[int, int]], size: int, setting: str = "auto") -> bool:
     """Whether pictures of these (width, height) want tiles of `size` pixels.
 
-    setting: `auto` (the median long edge is more than three tiles), `never` or `always`.
+    setting: `auto` (the median long edge is more than eight tiles), `never` or `always`.
     """
     if setting not in ("auto", "never", "always"):
         raise ValueError(f"tile must be auto, never or always, not {setting!r}")
@@ -173,21 +184,23 @@ def _pixels(picture: Image.Image) -> Tensor:
 def random_tiles(
     pictures: Iterable[tuple[str, Seen]], count: int, size: int, seed: int, pool: int = POOL
 ) -> PictureSet:
-    """Random tiles of `count` pictures as pictures to train on, at most `pool` in all.
+    """Random tiles of `count` pictures as pictures to train on, at most `pool` in all (but one a
+    picture) and no more than fit into a bounded memory.
 
     Every picture gives as many, at places drawn evenly from all that lie inside it; each is
     opened once. Ids are `picture#number`; the same seed gives the same tiles.
     """
-    each = max(1, pool // max(1, count))
+    each = max(1, min(pool, POOL_BYTES // (3 * size * size)) // max(1, count))
     generator = torch.Generator().manual_seed(seed)
-    ids, tiles = [], []
+    ids: list[str] = []
+    pixels = torch.zeros(count * each, 3, size, size, dtype=torch.uint8)
     for id_, seen in pictures:
         width, height = seen.size
         for number in range(each):
-            tiles.append(seen.cut(_random_tile(width, height, size, number, generator), size))
+            tile = _random_tile(width, height, size, number, generator)
+            pixels[len(ids)] = seen.cut(tile, size)
             ids.append(f"{id_}#{number}")
-    pixels = torch.stack(tiles) if tiles else torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    return PictureSet(ids, pixels, [(size, size)] * len(ids))
+    return PictureSet(ids, pixels[: len(ids)], [(size, size)] * len(ids))
 
 
 def _random_tile(

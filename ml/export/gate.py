@@ -51,8 +51,15 @@ class Compared:
 def write(scorer: Scorer, model_dir: Path, path: Path) -> None:
     """Write the graph and, beside it, what a program needs to use it.
 
-    Raises ImportError without the packages of the extra `export`.
+    Raises ExportRefused for a model that works by tiles, ImportError without the packages of the
+    extra `export`.
     """
+    if scorer.large:
+        raise ExportRefused(
+            "This model looks at large pictures through tiles; how many there are depends on the "
+            "picture, so it cannot be one ONNX graph. Score with the model folder itself, or "
+            "train with --tile never."
+        )
     import onnx  # noqa: F401 torch names what is missing only deep inside
     import onnxscript  # noqa: F401
 

@@ -69,8 +69,11 @@ def remember(
     seed: int,
     keep: int = KEEP,
     tick: Callable[[], Any] | None = None,
+    owners: Sequence[int] | None = None,
 ) -> Memory:
     """A memory of normals, each (3, V, V) in 0..1, at most `keep` patches.
+
+    owners: the picture that each image belongs to, where several are tiles of one.
 
     Patches are first drawn evenly from the pictures and then thinned to a coreset, so that
     rare but normal patches survive and frequent ones are not kept a thousand times.
@@ -78,18 +81,19 @@ def remember(
     generator = torch.Generator().manual_seed(seed)
     scales = _scales(view, extractor, images[:SCALE_ON])
     per_picture = max(1, DRAWN_PER_KEPT * keep // len(images))
-    patches, owners = [], []
-    for owner, image in enumerate(images):
+    patches, origins = [], []
+    for place, image in enumerate(images):
+        owner = place if owners is None else owners[place]
         layers = layer_maps(extractor, view, image.unsqueeze(0))
         found = joined(layers, scales, view)[0]
         index = random_subset(len(found), per_picture, generator).to(found.device)
         patches.append(found[index])
-        owners.append(torch.full((len(index),), owner, device=found.device))
+        origins.append(torch.full((len(index),), owner, device=found.device))
         if tick:
             tick()
     drawn = torch.cat(patches)
     chosen = greedy_coreset(drawn, keep, generator).to(drawn.device)
-    return Memory(view, extractor, scales, MemoryBank(drawn[chosen], torch.cat(owners)[chosen]))
+    return Memory(view, extractor, scales, MemoryBank(drawn[chosen], torch.cat(origins)[chosen]))
 
 
 def _scales(view: MemoryView, extractor: FeatureExtractor, images: Sequence[Tensor]) -> Tensor:

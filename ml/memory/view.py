@@ -19,6 +19,8 @@ from ml.features import (
 )
 from ml.unet import Encoder
 
+MOST_TILE_GRID = 48
+
 
 @dataclass(frozen=True)
 class MemoryView:
@@ -51,12 +53,19 @@ class MemoryView:
         return EncoderFeatures(encoder, self.layers)
 
 
-def views(stand_in: bool, image_size: int) -> list[MemoryView]:
+def views(stand_in: bool, image_size: int, tiled: bool = False) -> list[MemoryView]:
     """What a run chooses from, the default first.
 
     Coarse and deep features see parts, fine and shallow ones see hairlines; which is needed
     depends on the product. The stand-in knows pictures of the preset's size, and twice that.
+    Where pictures are looked at through tiles, a place in a tile means nothing, and a grid beyond
+    48 would take too long over all of them.
     """
+    found = _whole_views(stand_in, image_size)
+    return [v for v in found if not v.position and v.grid <= MOST_TILE_GRID] if tiled else found
+
+
+def _whole_views(stand_in: bool, image_size: int) -> list[MemoryView]:
     if stand_in:
         fine, coarse = image_size // 4, image_size // 8
         return [

@@ -63,9 +63,13 @@ def damage(images: Sequence[Tensor], seed: int) -> list[tuple[Tensor, str]]:
 
 
 def choose(
-    samples: list[Sample], more_normals: dict[str, list[Tensor]], kind: str, stand_in: bool
+    samples: list[Sample],
+    more_normals: dict[str, list[Tensor]],
+    kind: str,
+    stand_in: bool,
+    still: bool = True,
 ) -> Choice:
-    """Each part's setting, then how the parts are fused.
+    """Each part's setting, then how the parts are fused; see `choose_part` for `still`.
 
     Normals among the samples are part of the statistics, so each of them, and the defect made
     from it, is judged by statistics without it. `more_normals`: further maps by part that only
@@ -73,7 +77,7 @@ def choose(
     """
     labels = np.array([s.kind is not None for s in samples])
     found = {
-        name: choose_part(name, samples, more_normals.get(name, []), labels)
+        name: choose_part(name, samples, more_normals.get(name, []), labels, still)
         for name in PARTS
         if name in samples[0].evidence.maps
     }
@@ -97,13 +101,20 @@ class PartChoice:
 
 
 def choose_part(
-    name: str, samples: list[Sample], more: list[Tensor], labels: np.ndarray[Any, Any]
+    name: str,
+    samples: list[Sample],
+    more: list[Tensor],
+    labels: np.ndarray[Any, Any],
+    still: bool = True,
 ) -> PartChoice:
-    """The setting of one part, by the samples; `more` normals only serve the statistics."""
+    """The setting of one part, by the samples; `more` normals only serve the statistics.
+
+    `still`: a position in the maps means a place on the part; in tiles from anywhere it does not.
+    """
     own = {s.normal: s.evidence.maps[name] for s in samples if s.kind is None}
     statistics = Statistics.of([*own.values(), *more])
     norms = {i: statistics.without(maps).norm() for i, maps in own.items()}
-    options = candidates(samples[0].evidence.maps[name].shape[1])
+    options = candidates(samples[0].evidence.maps[name].shape[1], still)
     rows = [_scores(s.evidence.maps[name], s.box, norms[s.normal], options) for s in samples]
     scores = np.array(rows)
     setting, table = best(options, scores, labels, Setting.as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ml.data.letterbox import Letterbox
@@ -76,6 +77,21 @@ class Decision:
         scores |= {name: value for name, value in extra.items() if value is not None}
         scores["decision"] = scores[self.kind]
         return Decided(maps[self.kind], scores["decision"], scores)
+
+    def glance(self, distances: Tensor, box: Letterbox) -> Decided:
+        """What the memory's map (1, 1, S, S) alone tells, on the scale of `decide`.
+
+        Where both parts decide, the inpainting is taken to be as usual until it is looked at.
+        """
+        part = self.parts["memory"]
+        found = part.map(distances)
+        score = part.setting.score(box.crop(found))
+        scores = {"memory": score}
+        if self.kind == "fused" and self.fusion:
+            relative = found / part.unit
+            found = self.fusion.combine(torch.zeros_like(relative), relative)
+            score = scores["fused"] = aggregate(box.crop(found), self.fusion.aggregation)
+        return Decided(found, score, scores | {"decision": score})
 
     def as_json(self) -> dict[str, Any]:
         """Without the norms, which are tensors."""

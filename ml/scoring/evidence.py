@@ -48,21 +48,33 @@ class Engine:
         """The same with another memory."""
         return replace(self, memory=memory)
 
+    def inside(self, zone: Tensor | None) -> Engine:
+        """The same, judging only where zone (S, S) is 1; everywhere where there is none."""
+        if zone is None:
+            return self
+        here = zone.to(self.masks.device)
+        return replace(self, masks=self.masks * here, zone=here)
+
     @property
     def size(self) -> int:
         """Edge of the maps in pixels."""
         return int(self.masks.shape[-1])
 
     @torch.inference_mode()
-    def evidence(self, image: Tensor, large: Tensor | None = None) -> Evidence:
-        """For an image (3, S, S) in 0..1 and, for the memory, the same at (3, V, V)."""
+    def evidence(
+        self, image: Tensor, large: Tensor | None = None, leave_out: int | None = None
+    ) -> Evidence:
+        """For an image (3, S, S) in 0..1 and, for the memory, the same at (3, V, V).
+
+        `leave_out`: see `Memory.distances`.
+        """
         image = image.to(self.masks.device)
         found = Evidence({})
         if self.model is not None:
             found = self._restoration(self.model, image)
         if self.memory is not None:
             source = image if large is None else large
-            found.maps["memory"] = self.distances(source)
+            found.maps["memory"] = self.distances(source, leave_out)
         return found
 
     @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ml.calibration import p_values
 from ml.data.alignment import Aligner
 from ml.data.letterbox import Letterbox, letterbox
 from ml.data.model_view import model_view
+from ml.data.sight import Tiling
 from ml.features import (
     SQUEEZENET_FILE,
     EncoderFeatures,
@@ -33,8 +34,10 @@ from ml.methods import METHODS, load_restorer
 from ml.presets import PRESETS
 from ml.scoring.decision import Decision, norms_from
 from ml.scoring.evidence import Engine
+from ml.scoring.large import large_scorer, shown_map, shown_picture
 from ml.scoring.model_folder import ModelError, read_manifest, read_tensors
 from ml.scoring.regions import Region, find_regions
+from ml.scoring.tiling import LargeResult, LargeScorer
 from ml.unet import Encoder
 
 __all__ = ["ModelError", "ScoredPicture", "Scorer"]
@@ -47,7 +50,8 @@ class ScoredPicture:
     score and map share one unit; map, view and restored have the picture's aspect at the
     model's resolution: (H, W), (H, W, 3), (H, W, 3). scores: what else the model can tell, by
     name, of `decision, eq7, inpainting, memory, fused, published`; paper_score is Eq. 7 to the
-    letter, None for a method that restores nothing (its `restored` is the picture itself).
+    letter, None for a method that restores nothing (its `restored` is the picture itself). Of a
+    large picture every score is that of its worst tile; what was not restored is itself.
     """
 
     score: float
@@ -75,6 +79,7 @@ class Scorer:
         self.decision = decision
         self.aligner = aligner
         self.size: int = manifest["image_size"]
+        self.large = self._large()
 
     @classmethod
     def load(
@@ -91,13 +96,27 @@ class Scorer:
         aligner = Aligner(**read_tensors(folder, "alignment")) if aligned else None
         return cls(manifest, _engine(folder, manifest, weights, target), decision, aligner)
 
+    def _large(self) -> LargeScorer | None:
+        """For a model that looks at pictures through tiles."""
+        tiles = self.manifest.get("tiles")
+        if tiles is None:
+            return None
+        zones = self.manifest["mask"]["zones"]
+        return large_scorer(self.engine, self.decision, Tiling(**tiles), self.aligner, zones)
+
     def score(self, pictures: Sequence[Image.Image]) -> list[ScoredPicture]:
         """Score pictures (RGB) in order; each one alone, so that no batch changes a score."""
         return [self.score_one(picture) for picture in pictures]
 
-    def score_one(self, picture: Image.Image) -> ScoredPicture:
-        """Score one picture."""
-        picture = picture.convert("RGB")
+    def score_one(
+        self, picture: Image.Image, on_first_map: Callable[[Tensor], None] | None = None
+    ) -> ScoredPicture:
+        """Score one picture. `on_first_map` gets the first map (h, w) of a large picture, which the
+        rest of the work then refines."""
+        if picture.mode != "RGB":  # a copy of a large picture would cost as much again
+            picture = picture.convert("RGB")
+        if self.large:
+            return self._scored(picture, self.large.score(picture, on_first_map))
         seen = model_view(picture, self.size, self.aligner)
         large = None
         if self.engine.memory:
@@ -113,13 +132,37 @@ class Scorer:
         return ScoredPicture(
             score=decided.score,
             paper_score=evidence.eq7,
-            p_value=float(p_values(np.array([decided.score]), self.calibration_scores)[0]),
+            p_value=self._p_value(decided.score),
             map=heat,
             view=view,
             restored=view if restored is None else _bytes(box, seen.back(restored)),
-            regions=find_regions(heat, self.manifest["scale"]["low"], peaks=self.peaks),
+            regions=self._regions(heat),
             scores=decided.scores,
         )
+
+    def _scored(self, picture: Image.Image, found: LargeResult) -> ScoredPicture:
+        """What is told of a large picture: maps and pictures of a bounded size."""
+        heat = shown_map(found)
+        view = shown_picture(picture, heat.shape)
+        restored = view
+        if self.engine.model is not None:
+            restored = shown_picture(Image.fromarray(found.restored), heat.shape)
+        return ScoredPicture(
+            score=found.score,
+            paper_score=found.scores.get("eq7"),
+            p_value=self._p_value(found.score),
+            map=heat,
+            view=view,
+            restored=restored,
+            regions=self._regions(heat),
+            scores=found.scores,
+        )
+
+    def _p_value(self, score: float) -> float:
+        return float(p_values(np.array([score]), self.calibration_scores)[0])
+
+    def _regions(self, heat: NDArray[np.float32]) -> list[Region]:
+        return find_regions(heat, self.manifest["scale"]["low"], peaks=self.peaks)
 
     @property
     def calibration_scores(self) -> NDArray[np.float64]:
@@ -158,7 +201,7 @@ def _engine(
     mask = manifest["mask"]
     masks = sweep(manifest["image_size"], tuple(mask["cells"]), mask["subsets"], mask["seed"])
     zone = None
-    if mask.get("zones"):
+    if mask.get("zones") and not manifest.get("tiles"):  # else each tile has its own
         zone = read_tensors(folder, "zone")["zone"].to(device)
         masks = masks * zone.cpu()
     return Engine(model, extractor, masks.to(device), memory, zone)

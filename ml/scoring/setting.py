@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -72,15 +72,20 @@ def default_setting(levels: int) -> Setting:
     return Setting(tuple(range(levels)), "position", 0.012, "mean", "top0.2%")
 
 
-def candidates(levels: int) -> list[Setting]:
-    """What a run chooses from; the first is the default."""
+def candidates(levels: int, still: bool = True) -> list[Setting]:
+    """What a run chooses from; the first is the default.
+
+    Only where maps are `still` is each position compared with its own mean.
+    """
     every = tuple(range(levels))
     default = default_setting(levels)
+    if not still:
+        default = replace(default, normalisation="overall")
     choices = (every, (0,), every[1:], (0, 1)) if levels > 1 else (every,)
     found = [
         Setting(chosen, normalisation, blur, sizes, how)
         for chosen in choices
-        for normalisation in ("position", "overall")
+        for normalisation in (("position", "overall") if still else ("overall",))
         for blur in (0.006, 0.012, 0.025)
         for sizes in (("mean", "max") if levels > 1 else ("mean",))
         for how in AGGREGATIONS

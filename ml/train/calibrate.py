@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ def build_engine(
     """Model, features, memory and the sweep of this run, inside its repair zones."""
     preset = context.preset
     masks = sweep(preset.image_size, preset.cells, preset.subsets, context.job.seed)
-    zone = repair_zone(context)
+    zone = None if context.tiling else repair_zone(context)  # each tile has a zone of its own
     if zone is not None:
         masks = masks * zone
         zone = zone.to(context.device)
@@ -99,7 +100,7 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
         choice=choice,
         scores={name: sorted(d[1].scores[name] for d in decided) for name in decided[0][1].scores},
         peaks=sorted(look.shown_peak(id_, d.map) for id_, (_, d) in zip(ids, decided, strict=True)),
-        scale=_scale(choice.decision, decided, samples),
+        scale=colour_scale([peak for peak, _ in decided], defect_peaks(choice.decision, samples)),
         images_per_second=speed,
     )
 
@@ -154,14 +155,19 @@ class Looker:
         if not self.load:
             return [(image, None, kind) for image, kind in damage(small, seed)]
         large = [self.large(i) for i in ids]
-        sources = [one for one in large if one is not None]
-        found: list[tuple[Tensor, Tensor | None, str]] = []
-        for image, source, (changed, kind) in zip(
-            small, sources, damage(sources, seed), strict=True
-        ):
-            change = _smaller(changed, image.shape[-1]) - _smaller(source, image.shape[-1])
-            found.append(((image + change).clamp(0, 1), changed, kind))
-        return found
+        return damage_both(small, [one for one in large if one is not None], seed)
+
+
+def damage_both(
+    small: Sequence[Tensor], large: Sequence[Tensor], seed: int
+) -> list[tuple[Tensor, Tensor | None, str]]:
+    """Synthetic defects on pictures at two sizes, and their kinds: made at the larger size, the
+    smaller picture gets what they changed."""
+    found: list[tuple[Tensor, Tensor | None, str]] = []
+    for image, source, (changed, kind) in zip(small, large, damage(large, seed), strict=True):
+        change = _smaller(changed, image.shape[-1]) - _smaller(source, image.shape[-1])
+        found.append(((image + change).clamp(0, 1), changed, kind))
+    return found
 
 
 def _smaller(image: Tensor, size: int) -> Tensor:
@@ -199,18 +205,19 @@ def _remembered_normals(
     return {"memory": maps}
 
 
-def _scale(
-    decision: Decision, decided: list[tuple[float, Decided]], samples: list[Sample]
-) -> dict[str, float]:
+def defect_peaks(decision: Decision, samples: list[Sample]) -> list[float]:
+    """The highest values of the synthetic defects' maps."""
+    return [
+        float(s.box.crop(decision.decide(s.evidence, s.box).map).max()) for s in samples if s.kind
+    ]
+
+
+def colour_scale(normal_peaks: list[float], of_defects: list[float]) -> dict[str, float]:
     """Colours begin where hardly a normal reaches and end where clear defects lie.
 
     low: 95th percentile of the normals' highest map values; high: the synthetic defects' 75th
     percentile, at least so far above low that a defect near the line is not yet white.
     """
-    normal_peaks = [peak for peak, _ in decided]
-    defect_peaks = [
-        float(s.box.crop(decision.decide(s.evidence, s.box).map).max()) for s in samples if s.kind
-    ]
     low = float(np.quantile(normal_peaks, 0.95))
     spread = max(low - float(np.median(normal_peaks)), 1e-6)
-    return {"low": low, "high": max(float(np.quantile(defect_peaks, 0.75)), low + 3 * spread)}
+    return {"low": low, "high": max(float(np.quantile(of_defects, 0.75)), low + 3 * spread)}

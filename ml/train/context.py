@@ -6,9 +6,11 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ml import distributed
@@ -17,6 +19,7 @@ from ml.data.alignment import Aligner
 from ml.data.dataset import MAX_PIXELS, PictureSet
 from ml.data.model_view import model_view
 from ml.data.pictures import open_picture
+from ml.data.sight import Sight, Tiling, look_at
 from ml.events import Emitter
 from ml.methods import METHODS, Method
 from ml.presets import PRESETS, Preset
@@ -43,6 +46,8 @@ class Context:
     threads: int
     pictures: PictureSet = field(init=False)
     aligner: Aligner | None = None
+    tiling: Tiling | None = None  # where pictures are looked at through tiles
+    pool: tuple[list[str], PictureSet] | None = None  # tiles to learn from, and of which pictures
 
     @property
     def out(self) -> Path:
@@ -64,13 +69,34 @@ class Context:
         """The method that this run trains."""
         return METHODS[self.job.method]
 
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """Where each picture of the job lies, by id."""
+        return {source.id: source.path for source in self.job.images}
+
+    def open(self, id_: str) -> Image.Image:
+        """A picture of the job as it is (RGB, upright); looks for a stop."""
+        self.control.check()
+        return open_picture(self.paths[id_], MAX_PIXELS)
+
+    def sight(self, id_: str, fine_size: int = 0) -> Sight:
+        """A picture through tiles, which the memory sees at `fine_size`, in runs with tiles."""
+        if self.tiling is None:
+            raise ValueError("this run looks at whole pictures")
+        return look_at(
+            self.open(id_),
+            self.tiling,
+            self.preset.image_size,
+            fine_size,
+            self.aligner,
+            self.job.repair_zones,
+        )
+
     def large_loader(self, size: int) -> Callable[[str], Tensor]:
         """Opens a picture by id as the model sees it, at another size: bytes (3, size, size)."""
-        paths = {source.id: source.path for source in self.job.images}
 
         def load(id_: str) -> Tensor:
-            self.control.check()
-            picture = open_picture(paths[id_], MAX_PIXELS)
+            picture = self.open(id_)
             return model_view(picture, self.preset.image_size, self.aligner).at(picture, size)
 
         return load

@@ -12,6 +12,7 @@ from ml.data.dataset import PictureSet
 from ml.inpainting.loss import masked_mean
 from ml.masks import sweep
 from ml.presets import Preset
+from ml.train import tiles
 from ml.train.context import Context
 
 MEASURES = 24  # over the planned steps
@@ -51,7 +52,7 @@ class Watch:
         if not ids or not distributed.leads():
             self.trainer = None
         if self.trainer:
-            self.pictures = context.pictures.subset(ids)
+            self.pictures = tiles.shown(context, ids)
             self.masks = _one_mask_each(self.trainer.preset, len(ids), context.job.seed)
 
     @property

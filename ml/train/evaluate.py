@@ -42,7 +42,7 @@ def evaluate(context: Context, folder: Path) -> dict[str, float]:
         if evidence.restored is not None:
             errors.append(float(box.crop(evidence.restored.cpu() - image).abs().mean()))
     seconds = time.monotonic() - started
-    _check_same(scores[: len(ids)], list(scorer.calibration_scores))
+    check_same(scores[: len(ids)], list(scorer.calibration_scores))
     labels = np.arange(len(scores)) >= len(ids)
     clock.keep()
     metrics = {
@@ -55,7 +55,8 @@ def evaluate(context: Context, folder: Path) -> dict[str, float]:
     return metrics
 
 
-def _check_same(scores: list[float], calibration: list[float]) -> None:
+def check_same(scores: list[float], calibration: list[float]) -> None:
+    """Raise RuntimeError where a score is none of the calibration's."""
     known = np.array(calibration)
     for score in scores:
         nearest = float(np.abs(known - score).min())

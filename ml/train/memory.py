@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ml.checkpoints import write_json, write_tensors
 from ml.data.letterbox import Letterbox
-from ml.data.symmetries import Squares
+from ml.data.symmetries import Squares, copies
 from ml.features import SQUEEZENET_FILE, installed
 from ml.memory.memory import KEEP, Memory, remember
 from ml.memory.view import MemoryView, resized, views
@@ -22,13 +22,16 @@ from ml.scoring.choose import Sample, best, choose_part, damage
 from ml.scoring.evidence import Evidence
 from ml.scoring.maps import upsample
 from ml.train.context import Context, StageClock
+from ml.train.tiles import Opened, RememberedTiles, places
 from ml.unet import Encoder
 
 FILE = "memory.safetensors"
 NOTE = "memory.json"
 REMEMBERED = 400  # normals at most: more add hardly a patch to the coreset
+REMEMBERED_LARGE, REMEMBERED_TILES = 100, 800  # large pictures, and tiles of them, at most
 TRIAL_NORMALS, TRIAL_DEFECTS = 24, 45  # to choose a view by
 TRIAL_REMEMBERED, TRIAL_KEEP = 48, 2_000
+TRIAL_TILES = 4  # of each large picture
 TRIAL_SHARE = 0.10  # of the budget at most
 
 Clock = Callable[[], None]
@@ -41,11 +44,8 @@ def build(context: Context, encoder: Encoder | None) -> None:
     count = _Count(context, clock, len(options))
     view, table = choose_view(context, options, encoder, count.tick)
     extractor = view.extractor(context.job.weights_dir, encoder).to(context.device)
-    ids = _spread(context.state.train, REMEMBERED, context.job.seed)
-    images = Squares(context.large_loader(view.size), ids, context.job.symmetries)
-    memory = remember(
-        view, extractor, images.on(context.device), context.job.seed, KEEP, count.tick
-    )
+    images, ids, owners = _normals(context, view.size)
+    memory = remember(view, extractor, images, context.job.seed, KEEP, count.tick, owners)
     write_tensors(context.out / FILE, memory.tensors())
     note = {
         "view": view.as_json(),
@@ -65,7 +65,24 @@ def build(context: Context, encoder: Encoder | None) -> None:
 def view_options(context: Context) -> list[MemoryView]:
     """The views that the run's backbone can have, the default first."""
     stand_in = installed(context.job.weights_dir, SQUEEZENET_FILE) is None
-    return views(stand_in, context.preset.image_size)
+    return views(stand_in, context.preset.image_size, context.tiling is not None)
+
+
+def _normals(
+    context: Context, size: int
+) -> tuple[Sequence[Tensor], list[str], Sequence[int] | None]:
+    """What is remembered: images (3, V, V), the pictures that they are from, and which each is
+    from where that is not its own place."""
+    train, seed, symmetries = context.state.train, context.job.seed, context.job.symmetries
+    if context.tiling is None:
+        ids = _spread(train, REMEMBERED, seed)
+        squares = Squares(context.large_loader(size), ids, symmetries)
+        return squares.on(context.device), ids, None
+    ids = _spread(train, REMEMBERED_LARGE, seed)
+    most = REMEMBERED_TILES // len(copies(symmetries))
+    drawn = places(context, ids, most)
+    tiles = RememberedTiles(Opened(context, size), drawn, symmetries, context.device)
+    return tiles, ids, tiles.owners
 
 
 def load(context: Context, encoder: Encoder | None) -> tuple[Memory, dict[str, Any]]:
@@ -88,8 +105,9 @@ def choose_view(
     rest = [i for i in state.train if i not in normals]
     remembered = _spread(rest or state.train, TRIAL_REMEMBERED, context.job.seed)
     largest = max(view.size for view in options)
-    loader = context.large_loader(largest)
-    trial = _Trial(context, [loader(i) for i in normals], [loader(i) for i in remembered])
+    trial = _Trial(
+        context, _opened(context, normals, largest), _opened(context, remembered, largest)
+    )
     started, allowed = time.monotonic(), TRIAL_SHARE * context.budget_seconds
     tried: list[MemoryView] = []
     columns: list[np.ndarray[Any, Any]] = []
@@ -101,6 +119,15 @@ def choose_view(
         tried.append(view)
     chosen, table = best(tried, np.stack(columns, axis=1), trial.labels, MemoryView.as_json)
     return chosen, table
+
+
+def _opened(context: Context, ids: list[str], size: int) -> list[Tensor]:
+    """Pictures as bytes (3, size, size); of large ones a few tiles each, the same of all."""
+    if context.tiling is None:
+        loader = context.large_loader(size)
+        return [loader(i) for i in ids]
+    opened, few = Opened(context, size), ids[: -(-len(ids) // TRIAL_TILES)]
+    return [opened.large(p) for p in places(context, few, TRIAL_TILES * len(few), alike=True)]
 
 
 class _Trial:
@@ -134,7 +161,8 @@ class _Trial:
             source = index if kind is None else (index - self.normals) % self.normals
             samples.append(Sample(Evidence({"memory": maps}), whole, kind, source))
             tick()
-        return choose_part("memory", samples, [], self.labels).scores
+        still = context.tiling is None
+        return choose_part("memory", samples, [], self.labels, still).scores
 
     def _at(self, picture: Tensor, size: int) -> Tensor:
         image = (picture.float() / 255).to(self.context.device)
@@ -147,8 +175,11 @@ class _Count:
     def __init__(self, context: Context, clock: StageClock, options: int) -> None:
         self.context, self.clock, self.done = context, clock, 0
         per_view = TRIAL_NORMALS + TRIAL_DEFECTS + min(TRIAL_REMEMBERED, len(context.state.train))
-        copies = len(context.job.symmetries) + 1
-        self.total = options * per_view + copies * min(REMEMBERED, len(context.state.train))
+        shows = len(context.job.symmetries) + 1
+        normals = min(REMEMBERED, len(context.state.train))
+        if context.tiling:
+            shows, normals = 1, REMEMBERED_TILES
+        self.total = options * per_view + shows * normals
 
     def tick(self) -> None:
         self.context.control.check()

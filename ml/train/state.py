@@ -28,6 +28,7 @@ class RunState:
     seconds: dict[str, float] = field(default_factory=dict)
     alignment: float | None = None  # by what factor normals came closer; None: not tried yet
     aligned: bool = False
+    tile_edge: int | None = None  # long edge seen through tiles; 0: no tiles, None: not settled yet
     finished: list[str] = field(default_factory=list)
 
     @classmethod

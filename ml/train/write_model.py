@@ -71,6 +71,7 @@ def _manifest(
             "seed": state.seed,
             "zones": job.repair_zones,
         },
+        "tiles": context.tiling.as_json() if context.tiling else None,
         "symmetries": _symmetries(context),
         "scoring_backbone": engine.extractor.describe(),
         "consistency_backbone": target.describe() if target else None,

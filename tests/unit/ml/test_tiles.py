@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from ml.data import tiles
 from ml.data.alignment import Aligner
 from ml.data.letterbox import PADDING
+from ml.data.sight import Sight, Tiling, look_at, wanted_tiles
 from ml.data.tiles import (
     Tile,
     is_tiled,
@@ -24,7 +26,8 @@ from ml.data.tiles import (
     seen_picture,
     tile_plan,
 )
-from ml.scoring.tiling import LargeScorer, TileStatistics, blend, window
+from ml.memory.view import resized
+from ml.scoring.tiling import LargeScorer, Look, blend, window
 
 
 def noise(width: int, height: int, seed: int = 1) -> Image.Image:
@@ -37,8 +40,8 @@ def noise(width: int, height: int, seed: int = 1) -> Image.Image:
 @pytest.mark.parametrize(
     ("sizes", "setting", "expected"),
     [
-        ([(385, 100)], "auto", True),
-        ([(384, 384)], "auto", False),
+        ([(1025, 100)], "auto", True),
+        ([(1024, 1024)], "auto", False),
         ([(4000, 3000), (100, 100), (100, 120)], "auto", False),
         ([(100, 100)], "always", True),
         ([(8000, 8000)], "never", False),
@@ -138,6 +141,10 @@ def test_no_seam_shows_between_tiles_of_unlike_level() -> None:
     assert window(plan[0]).min() > 0
 
 
+def looked(found: Tensor, **scores: float) -> Look:
+    return Look(found, {"decision": float(found.max()), **scores})
+
+
 def test_a_small_defect_of_a_large_picture_stays_in_the_map() -> None:
     """0.1 % of the area, invisible to a score of the whole at one tile's size."""
     picture = noise(2000, 1500)
@@ -146,55 +153,77 @@ def test_a_small_defect_of_a_large_picture_stays_in_the_map() -> None:
     damaged.paste((255, 0, 0), (1400, 300, 1400 + side, 300 + side))
     clean = seen_picture(picture, 512)
 
-    def cheap(pixels: Tensor, tile: Tile) -> Tensor:
-        return (pixels - clean.cut(tile, 64).float() / 255).abs().mean(0)
+    def first(sight: Sight, tile: Tile) -> Look:
+        apart = (sight.pixels(tile).float() - clean.cut(tile, 64).float()) / 255
+        return looked(apart.abs().mean(0))
 
-    first: list[Tensor] = []
-    scorer = LargeScorer(512, 64, cheap, lambda content: float(content.max()))
-    result = scorer.score(damaged, first.append)
+    maps: list[Tensor] = []
+    scorer = LargeScorer(lambda p: look_at(p, Tiling(512), 64), first)
+    result = scorer.score(damaged, maps.append)
     assert result.map.shape == (384, 512)
     y, x = divmod(int(result.map.argmax()), 512)
     assert 1400 / 2000 < x / 512 < (1400 + side) / 2000
     assert 300 / 1500 < y / 384 < (300 + side) / 1500
     hit = (result.map > 0.1).sum() / result.map.numel()
     assert hit == pytest.approx(0.001, rel=0.35)
-    assert torch.equal(first[0], result.map)
+    assert torch.equal(maps[0], result.map)
     assert result.score > 0.2
+    assert result.restored.shape == (384, 512, 3)
     assert scorer.score(picture).score == 0
 
 
-def test_the_thorough_look_goes_where_the_cheap_one_found_most() -> None:
-    looked: list[int] = []
+def test_the_thorough_look_goes_where_the_first_found_most() -> None:
+    seen: list[int] = []
 
-    def cheap(pixels: Tensor, tile: Tile) -> Tensor:
-        return torch.full((32, 32), float(tile.index))
+    def first(sight: Sight, tile: Tile) -> Look:
+        return looked(torch.full((32, 32), float(tile.index)), memory=float(tile.index))
 
-    def thorough(pixels: Tensor, tile: Tile) -> Tensor:
-        looked.append(tile.index)
-        return torch.full((32, 32), -1.0)
+    def again(sight: Sight, tile: Tile) -> Look:
+        seen.append(tile.index)
+        restored = torch.full((3, 32, 32), 0.5)
+        return Look(torch.full((32, 32), -1.0), {"decision": -1.0, "eq7": 7.0}, restored)
 
-    mean = LargeScorer(96, 32, cheap, lambda c: float(c.mean()), thorough, most=3)
-    result = mean.score(noise(96, 96))
+    scorer = LargeScorer(lambda p: look_at(p, Tiling(96), 32), first, again, most=3)
+    result = scorer.score(noise(96, 96))
     count = len(tile_plan(96, 96, 32))
-    assert looked == result.thorough == [count - 3, count - 2, count - 1]
+    assert seen == result.thorough == [count - 3, count - 2, count - 1]
     assert result.tile_scores == [*map(float, range(count - 3)), -1.0, -1.0, -1.0]
-    assert result.score == count - 4
+    assert result.scores == {"decision": count - 4, "memory": count - 4, "eq7": 7.0}
     assert float(result.map[-1, -1]) == pytest.approx(-1)
     assert float(result.map[0, 0]) == 0
+    assert (result.restored[-1, -1] == 128).all()
+    assert (result.restored[0, 0] == np.array(noise(96, 96))[0, 0]).all()
 
 
-def test_statistics_are_kept_by_tile_only_where_parts_lie_still() -> None:
-    plan = tile_plan(60, 32, 32)
-    for still in (True, False):
-        statistics = TileStatistics(still)
-        for value in (1.0, 2.0, 3.0):
-            for tile in plan:
-                statistics.add(torch.full((1, 1, 32, 32), value + 10 * tile.index), tile)
-        norms = statistics.norms()
-        means = [float(statistics.norm_of(norms, t).mean.mean()) for t in plan]
-        own = [2.0 + 10 * t.index for t in plan]
-        expected = own if still else [sum(own) / len(own)] * len(own)
-        assert means == pytest.approx(expected, rel=1e-5)
+def test_tiles_outside_every_repair_zone_are_skipped() -> None:
+    zones = [[0.0, 0.5, 0.25, 0.25]]
+    sight = look_at(noise(256, 128), Tiling(256), 32, zones=zones)
+    inside = [t for t in sight.plan if t.x < 64 and t.y < 96 and t.y + 32 > 64]
+    assert sight.wanted == inside == wanted_tiles(512, 256, Tiling(256), 32, zones)
+    for tile in inside:
+        box, zone = sight.box(tile), sight.zone_in(tile)
+        judged = torch.ones(32, 32) if zone is None else zone
+        assert box.crop(judged).min() == 1
+        assert box.width * box.height == int(judged.sum())
+
+    scorer = LargeScorer(
+        lambda p: look_at(p, Tiling(256), 32, zones=zones),
+        lambda sight, tile: looked(torch.ones(32, 32)),
+    )
+    found = scorer.score(noise(256, 128)).map
+    assert found[64:96, :64].min() == found.max() == 1
+    assert float(found.sum()) == 64 * 32
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 500), (500, 40), (80, 600)])
+def test_the_memory_sees_the_same_place_at_its_own_scale(width: int, height: int) -> None:
+    sight = look_at(noise(width, height), Tiling(256), 64, fine_size=96)
+    for tile in sight.plan:
+        large = sight.large(tile)
+        assert large is not None
+        small = resized(large[None].float() / 255, 64)[0]
+        apart = tile.inside.crop(small - sight.pixels(tile).float() / 255)
+        assert float(apart[:, 4:-4, 4:-4].abs().mean()) < 0.02
 
 
 def test_an_aligned_picture_is_seen_in_the_common_pose_and_maps_go_back() -> None:
@@ -215,17 +244,38 @@ def test_an_aligned_picture_is_seen_in_the_common_pose_and_maps_go_back() -> Non
     assert abs(x - 95.5) < 3
 
 
+def test_what_was_restored_is_shown_where_the_picture_has_it() -> None:
+    base = noise(256, 256, seed=3)
+    moved = Image.fromarray(np.roll(np.asarray(base), (4, -6), axis=(0, 1)))
+    aligner = Aligner(seen_picture(base, 64).pixels.float().mean(0, keepdim=True) / 255)
+    sight = look_at(moved, Tiling(256), 64, aligner=aligner)
+    assert (sight.seen.pixels != seen_picture(moved, 256).pixels).any()
+
+    def first(sight: Sight, tile: Tile) -> Look:
+        return Look(torch.zeros(64, 64), {"decision": 0.0}, sight.pixels(tile).float() / 255)
+
+    scorer = LargeScorer(lambda p: look_at(p, Tiling(256), 64, aligner=aligner), first)
+    apart = scorer.score(moved).restored.astype(float) - np.asarray(moved)
+    assert np.abs(apart)[16:-16, 16:-16].mean() < 2
+
+
 def test_random_tiles_are_pictures_to_train_on() -> None:
     seen = [(f"p{i}", seen_picture(noise(200, 150, seed=i), 200)) for i in range(3)]
-    tiles = random_tiles(seen, 3, 64, seed=5, pool=12)
-    assert len(tiles) == 12
-    assert tiles.ids[:2] == ["p0#0", "p0#1"]
-    assert tiles.floats(slice(0, 2)).shape == (2, 3, 64, 64)
-    assert torch.equal(tiles.pixels, random_tiles(seen, 3, 64, seed=5, pool=12).pixels)
-    assert not torch.equal(tiles.pixels, random_tiles(seen, 3, 64, seed=6, pool=12).pixels)
+    found = random_tiles(seen, 3, 64, seed=5, pool=12)
+    assert len(found) == 12
+    assert found.ids[:2] == ["p0#0", "p0#1"]
+    assert found.floats(slice(0, 2)).shape == (2, 3, 64, 64)
+    assert torch.equal(found.pixels, random_tiles(seen, 3, 64, seed=5, pool=12).pixels)
+    assert not torch.equal(found.pixels, random_tiles(seen, 3, 64, seed=6, pool=12).pixels)
     whole = seen[0][1].pixels.unfold(1, 64, 1).unfold(2, 64, 1)
-    assert (whole == tiles.pixels[0].view(3, 1, 1, 64, 64)).flatten(3).all(3).all(0).any()
+    assert (whole == found.pixels[0].view(3, 1, 1, 64, 64)).flatten(3).all(3).all(0).any()
     assert len(random_tiles([], 0, 64, seed=1)) == 0
+
+
+def test_tiles_to_learn_from_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "POOL_BYTES", 5 * 3 * 64 * 64)
+    seen = [(f"p{i}", seen_picture(noise(200, 150, seed=i), 200)) for i in range(2)]
+    assert len(random_tiles(iter(seen), 2, 64, seed=5)) == 4
 
 
 def test_a_stored_map_keeps_its_peak() -> None:

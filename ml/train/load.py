@@ -1,0 +1,85 @@
+"""What a run starts with: its pictures, opened one by one, its split and its common pose."""
+
+from __future__ import annotations
+
+from safetensors.torch import load_file
+
+from ml.checkpoints import write_tensors
+from ml.data.alignment import FIT_ON, Aligner, fit
+from ml.data.dataset import load_pictures
+from ml.data.symmetries import keeps_positions
+from ml.train import splits, tiles
+from ml.train.context import Context, StageClock
+from ml.train.job import Refused
+
+
+def load(context: Context) -> None:
+    """Open the pictures, note what cannot be used, draw or adjust the split."""
+    job, state = context.job, context.state
+    wanted = [s for s in job.images if s.id not in job.excluded]
+    if not job.images:
+        splits.check_enough(0)
+    clock = StageClock(context, "load", "pictures")
+    clock.progress(0, len(wanted))
+    context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker())
+    for id_, reason in context.pictures.unreadable.items():
+        context.log("warning", f"Picture {id_} is left out: {reason}")
+    state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
+    settle_split(context)
+    tiles.settle(context)
+    context.aligner = aligner = _aligner(context)
+    if aligner:
+        clock = StageClock(context, "load", "pictures")
+        context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker(), aligner)
+
+
+def _aligner(context: Context) -> Aligner | None:
+    """The product's common pose: fitted once on training normals, then kept."""
+    state, path = context.state, context.out / "alignment.safetensors"
+    if not keeps_positions(context.job.symmetries):
+        return None
+    if state.alignment is None:
+        normals = context.pictures.subset(state.train[:FIT_ON]).floats()
+        aligner, ratio = fit(normals, context.control.check)
+        if aligner:
+            write_tensors(path, {"template": aligner.template})
+        state.alignment, state.aligned = round(ratio, 4), aligner is not None
+        context.save_state()
+        outcome = "are aligned" if aligner else "are not aligned: it would gain too little"
+        context.log("info", f"Pictures {outcome} (normals differ {ratio:.2f} × as much after).")
+    return Aligner(**load_file(path)) if state.aligned else None
+
+
+def settle_split(context: Context) -> None:
+    """Draw the split once; afterwards only take excluded pictures out of it."""
+    state = context.state
+    usable = [i for i in context.pictures.ids if i not in state.excluded]
+    splits.check_enough(len(usable))
+    drawn = splits.Split(state.train, state.held_out, state.calibration)
+    known = {*drawn.train, *drawn.held_out, *drawn.calibration}
+    unknown = set(usable) - known
+    split = splits.without(drawn, known - set(usable)) if known else None
+    if split is None or unknown:
+        if known:
+            context.log(
+                "warning",
+                "The set of pictures changed so much that it is split anew; training starts over.",
+            )
+            _start_over(context)
+        split = splits.draw(usable, state.seed)
+    elif split != drawn and "inpaint" in {*state.plan, *state.finished}:
+        raise Refused(
+            "job_changed",
+            "The excluded pictures changed after training had begun; start a new run.",
+        )
+    state.train, state.held_out, state.calibration = (
+        split.train, split.held_out, split.calibration,
+    )  # fmt: skip
+    context.save_state()
+
+
+def _start_over(context: Context) -> None:
+    context.state.plan.clear()
+    context.state.finished.clear()
+    for stage in ("pretrain", "inpaint"):
+        context.checkpoints.clear(stage)
