@@ -3,7 +3,7 @@
 from typing import Any
 
 from inspection.live.push import push
-from inspection.models import Batch, Report, TrainingRun
+from inspection.models import Batch, JobState, Report, TrainingRun, Upload
 
 
 def run_state(run: TrainingRun) -> None:
@@ -36,6 +36,21 @@ def batch_line(batch: Batch, summary: dict[str, Any]) -> dict[str, Any]:
         "state": summary["state"],
         "fraction": summary["scored"] / total if total else None,
         "eta_s": summary["eta_s"],
+    }
+
+
+def upload_line(upload: Upload, progress: dict[str, Any]) -> dict[str, Any]:
+    """An upload as the list of jobs shows it: files on their way in, or a zip being unpacked.
+    `progress` is that of `receipts.upload_progress`."""
+    coming = progress["state"] == JobState.DONE and not progress["closed"]
+    return {
+        "id": str(upload.pk),
+        "kind": "upload",
+        "title": str(upload.dataset or upload.batch),
+        "url": f"/uploads/{upload.pk}/",
+        "state": JobState.RUNNING if coming else progress["state"],
+        "fraction": progress["done"] / progress["total"] if progress["total"] else None,
+        "eta_s": None,
     }
 
 

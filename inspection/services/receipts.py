@@ -26,6 +26,7 @@ from inspection.models import (
 )
 
 from . import batches
+from .announce import upload_line
 from .images import display_name, store_image
 from .incoming import Incoming, folder_of
 from .locking import lock_row
@@ -236,5 +237,7 @@ def announce(upload: Upload, receipts: list[UploadReceipt], *, now: bool = False
     if len(_last_push) > 1000:
         del _last_push[next(iter(_last_push))]
     payload = [receipt_payload(receipt) for receipt in receipts]
-    push(f"upload:{upload.pk}", "receipt", receipts=payload, **upload_progress(upload))
+    progress = upload_progress(upload)
+    push(f"upload:{upload.pk}", "receipt", receipts=payload, **progress)
+    push("jobs", "jobs", **upload_line(upload, progress))
     return True

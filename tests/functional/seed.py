@@ -8,6 +8,7 @@ far a picture is from a good one, which is enough to look at pages by.
 
 # ruff: noqa: E402  (models can be imported once Django is set up)
 import io
+import json
 import os
 import random
 import sys
@@ -25,6 +26,8 @@ django.setup()
 import numpy as np
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from PIL import Image as Pillow
 
@@ -32,7 +35,9 @@ from inspection import ml_adapter
 from inspection.ids import new_id
 from inspection.models import (
     Batch,
+    DatasetImage,
     Disposition,
+    GateCheck,
     Image,
     ImageResult,
     Inspection,
@@ -40,10 +45,14 @@ from inspection.models import (
     JobState,
     Lot,
     ModelVersion,
+    Product,
     Purpose,
+    ReasonCode,
+    ReviewState,
     RunLogLine,
     RunMetric,
     Station,
+    TrainingRun,
     Unit,
     Upload,
     UploadReceipt,
@@ -51,8 +60,9 @@ from inspection.models import (
     Verdict,
     Viewpoint,
 )
-from inspection.services import images, notifications, products, tallies
+from inspection.services import images, notifications, products, reviews, tallies
 from inspection.services.verdicts import strongest_cell
+from inspection.web import urls
 from ml.data.assemblies.writer import defective_sample, good_sample
 from tests.factories.dataset import DatasetImageFactory, DatasetSnapshotFactory
 from tests.factories.model_version import ModelVersionFactory
@@ -75,6 +85,8 @@ def main(units: int) -> None:
     trained(viewpoint, ModelVersion.State.CANDIDATE)
     batch = judged(active, good, units)
     refused_file(batch)
+    tallies.recount()
+    judged_by_people(batch)
     tallies.recount()
     for user in User.objects.all():
         notifications.notify(
@@ -222,6 +234,21 @@ def save(key: str, content: bytes) -> str:
     return str(default_storage.save(key, ContentFile(content)))
 
 
+def judged_by_people(batch: Batch) -> None:
+    """Some of the calls are confirmed, one is a false call."""
+    user = User.objects.filter(is_active=True).order_by("date_joined").first()
+    if user is None:
+        return
+    reason = ReasonCode.objects.create(
+        product=batch.viewpoint.product, code="MISSING", text="Missing part"
+    )
+    failed = batch.inspections.filter(verdict=Verdict.FAILED).order_by("pk")
+    for number, inspection in enumerate(failed[:3]):
+        state = ReviewState.REJECTED if number == 1 else ReviewState.CONFIRMED
+        code = None if number == 1 else reason
+        reviews.record_review(user, inspection, state=state, reason_code=code)
+
+
 def refused_file(batch: Batch) -> None:
     upload = Upload.objects.create(batch=batch, state=JobState.DONE, closed_at=timezone.now())
     UploadReceipt.objects.create(
@@ -234,5 +261,41 @@ def refused_file(batch: Batch) -> None:
     )
 
 
+def addresses(user: User) -> dict[str, str]:
+    """Every page of the product by its name: each address that answers with a whole page, for
+    the first thing in the database that it can be about."""
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(user)
+    about = [model.objects.order_by("-pk").first() for model in PAGES_ABOUT]
+    keys = [thing.pk for thing in about if thing]
+    found = {}
+    for pattern in urls.urlpatterns:
+        names = list(pattern.pattern.converters)
+        if names not in ([], ["key"]) or pattern.name in NOT_PAGES:
+            continue
+        for key in keys if names else [None]:
+            address = reverse(pattern.name, kwargs={"key": key} if key else {})
+            answer = client.get(address)
+            kind = answer.headers.get("Content-Type", "")
+            if answer.status_code == 200 and "text/html" in kind and b"</html>" in answer.content:
+                found[pattern.name] = address
+                break
+    return found
+
+
+PAGES_ABOUT = (
+    Product,
+    ModelVersion,
+    TrainingRun,
+    Batch,
+    Inspection,
+    DatasetImage,
+    Upload,
+    GateCheck,
+)
+NOT_PAGES = {"healthz", "readyz", "metrics"}
+
+
 if __name__ == "__main__":
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 32)
+    print(json.dumps(addresses(User.objects.order_by("date_joined")[0])))

@@ -1,5 +1,6 @@
 """The whole product as it runs on one machine, in a folder and on a port of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -36,12 +37,14 @@ NOT_OURS = (
 class Stack:
     """`with Stack() as stack:` — web, workers, scheduler and Redis; all gone afterwards."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, works: bool = True) -> None:
+        """Without `works` there are pages, but nobody who does the work that is queued."""
+        self.works = works
         self.var = Path(tempfile.mkdtemp(prefix="kintsugi-walk-"))
         self.port = port or services._any_free_port()
         self.url = f"http://{services.HOST}:{self.port}"
         self.children: list[Child] = []
-        self.seeded = False
+        self.seeded: dict[str, str] | None = None
         inherited = {k: v for k, v in os.environ.items() if k not in NOT_OURS}
         self.environment = {
             **inherited,
@@ -59,7 +62,8 @@ class Stack:
             self._wait(lambda: redis.answers(self.environment["REDIS_URL"]), "Redis")
             self.manage("migrate", "-v0")
             self.manage("collectstatic", "--noinput", "-v0")
-            for spec in services.everything(self.var, self.port):
+            everything = services.everything(self.var, self.port)
+            for spec in everything if self.works else [services.web(self.port)]:
                 self._start(spec)
             self._wait(lambda: services.answers(f"{self.url}/healthz"), "the pages")
         except BaseException:
@@ -90,17 +94,18 @@ class Stack:
             raise AssertionError(f"manage.py {' '.join(words)}:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def seed(self, units: int = 16) -> None:
-        """Rows and pictures of a product with models and a lot, once (seed.py)."""
-        if self.seeded:
-            return
-        script = ROOT / "tests" / "functional" / "seed.py"
-        command = [sys.executable, str(script), str(units)]
-        done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert not done.returncode, done.stderr
-        self.seeded = True
+    def seed(self, units: int = 16) -> dict[str, str]:
+        """Rows and pictures of a product with models and a lot, once (seed.py); returns the
+        address of every page."""
+        if self.seeded is None:
+            script = ROOT / "tests" / "functional" / "seed.py"
+            command = [sys.executable, str(script), str(units)]
+            done = subprocess.run(
+                command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert not done.returncode, done.stderr
+            self.seeded = json.loads(done.stdout.splitlines()[-1])
+        return self.seeded or {}
 
     def one_time_password(self, username: str, role: str = "administrator") -> str:
         """Make a user as an administrator does at the console."""

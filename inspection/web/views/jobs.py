@@ -1,10 +1,12 @@
 """All running and recent work, for the jobs page and for the status bar of every page."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_safe
 
@@ -25,6 +27,7 @@ from inspection.web.access import SignedIn, visible
 
 RECENT = 25
 SHOWN = 5
+SILENT = timedelta(minutes=2)  # an upload that heard nothing for so long is not under way
 
 
 @require_safe
@@ -89,7 +92,8 @@ def running(request: SignedIn) -> JsonResponse:
     """What the status bar shows, in the shape of the pushes on the topic `jobs`."""
     user = request.user
     lines = [announce.run_line(run) for run in unended(visible(user, TrainingRun))]
-    lines += [_upload_line(upload) for upload in unended(visible(user, Upload))]
+    for upload in [*unended(visible(user, Upload)), *_coming(user)]:
+        lines.append(announce.upload_line(upload, uploads.upload_progress(upload)))
     lines += [announce.report_line(report) for report in unended(visible(user, Report))]
     for batch in scoring(user):
         lines.append(announce.batch_line(batch, batches.batch_summary(batch)))
@@ -106,15 +110,8 @@ def scoring(user: User) -> list[Batch]:
     return list(found.select_related("model_version").order_by("-id")[:SHOWN])
 
 
-def _upload_line(upload: Upload) -> dict[str, Any]:
-    progress = uploads.upload_progress(upload)
-    target = upload.dataset or upload.batch
-    return {
-        "id": str(upload.pk),
-        "kind": "upload",
-        "title": f"Unpacking for {target}",
-        "url": f"/uploads/{upload.pk}/",
-        "state": upload.state,
-        "fraction": progress["done"] / progress["total"] if progress["total"] else None,
-        "eta_s": None,
-    }
+def _coming(user: User) -> list[Upload]:
+    """Uploads that a browser is sending files into now."""
+    lately = timezone.now() - SILENT
+    rows = visible(user, Upload).filter(state=JobState.DONE, closed_at=None, active_at__gt=lately)
+    return list(rows.order_by("-id")[:SHOWN])

@@ -1,16 +1,20 @@
 """The page of reports: order, watch, download."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from inspection.models import JobState, Report, ReportKind, ReportSchedule, Role
 from inspection.services import report_job, report_pdf
+from tests.factories.dataset import DatasetFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.report import LotFactory, ReportFactory, ReportScheduleFactory
+from tests.factories.upload import UploadFactory, UploadReceiptFactory
 from tests.unit.web.conftest import signed_in
 from tests.unit.web.test_queries import MOST, questions
 
@@ -144,3 +148,14 @@ def test_the_page_asks_no_more_for_more(client: Client, report: Report) -> None:
 def test_the_status_bar_knows_reports(client: Client, report: Report) -> None:
     [line] = client.get(reverse("jobs_running")).json()["jobs"]
     assert (line["kind"], line["url"], line["state"]) == ("report", "/reports/", "queued")
+
+
+def test_the_status_bar_knows_files_on_their_way_in(client: Client, report: Report) -> None:
+    dataset = DatasetFactory(viewpoint__product=report.product)
+    UploadReceiptFactory(upload=UploadFactory(dataset=dataset, expected_files=4))
+    UploadFactory(dataset=dataset, closed_at=timezone.now())
+    silent = timezone.now() - timedelta(minutes=10)
+    UploadFactory(dataset=dataset, active_at=silent)
+    lines = client.get(reverse("jobs_running")).json()["jobs"]
+    [upload] = [line for line in lines if line["kind"] == "upload"]
+    assert (upload["state"], upload["fraction"]) == ("running", 0.25)

@@ -79,7 +79,8 @@ const goes = (job) => ["running", "queued", "paused", "cancelling"].includes(job
   || (["open", "scoring"].includes(job.state) && job.fraction !== null && job.fraction < 1); // a batch
 
 function line(job) {
-  const parts = [make("a", { href: job.url }, make("b", {}, job.title))];
+  const title = job.kind === "upload" ? say("job_upload", { place: job.title }) : job.title;
+  const parts = [make("a", { href: job.url }, make("b", {}, title))];
   if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
     parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, percent(job.fraction)));
   const word = WORDS[job.state] || (job.eta_s ? say("left", { time: duration(job.eta_s) }) : "");
