@@ -168,6 +168,16 @@ def underkill(s: Sums) -> Figure:
     )
 
 
+def differ(a: Figure, b: Figure) -> bool:
+    """Whether two shares differ by more than chance: a two-sided z test of 95 %."""
+    if a.denominator <= 0 or b.denominator <= 0:
+        return False
+    pooled = (a.numerator + b.numerator) / (a.denominator + b.denominator)
+    variance = pooled * (1 - pooled) * (1 / a.denominator + 1 / b.denominator)
+    gap = abs(a.numerator / a.denominator - b.numerator / b.denominator)
+    return variance > 0 and gap > Z95 * math.sqrt(variance)
+
+
 def wilson(hits: float, n: float, z: float = Z95) -> tuple[float, float]:
     """Wilson's score interval of a proportion `hits` / `n`; (0, 1) where n is 0."""
     if n <= 0:

@@ -26,6 +26,15 @@ WHY: dict[Why, str | Promise] = {
 
 
 @dataclass(frozen=True)
+class Change:
+    """Against the period before. `tone` only where chance alone would hardly do it."""
+
+    text: str
+    up: bool
+    tone: str
+
+
+@dataclass(frozen=True)
 class Tile:
     """One figure. `below` has the denominator; `about` says what the figure is."""
 
@@ -36,6 +45,7 @@ class Tile:
     below: str
     about: str
     url: str
+    change: "Change | None" = None
 
     @property
     def said(self) -> bool:
@@ -43,7 +53,7 @@ class Tile:
         return not self.value[:1].isdigit()
 
 
-def main(scope: Scope, sums: Sums, waiting: tuple[int, int]) -> list[Tile]:
+def main(scope: Scope, sums: Sums, before: Sums | None, waiting: tuple[int, int]) -> list[Tile]:
     """The four that one looks at first."""
     return [
         Tile(
@@ -67,6 +77,7 @@ def main(scope: Scope, sums: Sums, waiting: tuple[int, int]) -> list[Tile]:
             _("%(n)s of %(of)s units"),
             _("First-pass yield of the machine: passed without a person."),
             defects(scope, verdict="pass"),
+            _change(kpis.fpy_raw, sums, before, better_up=True),
         ),
         _share(
             "fpy_verified",
@@ -75,6 +86,7 @@ def main(scope: Scope, sums: Sums, waiting: tuple[int, int]) -> list[Tile]:
             _("%(n)s of %(of)s units"),
             _("First-pass yield after review. What waits for a person has not passed yet."),
             defects(scope, review=ReviewState.CONFIRMED),
+            _change(kpis.fpy_verified, sums, before, better_up=True),
         ),
         Tile(
             "queue",
@@ -89,7 +101,7 @@ def main(scope: Scope, sums: Sums, waiting: tuple[int, int]) -> list[Tile]:
     ]
 
 
-def costs(scope: Scope, sums: Sums, downstream: int | None) -> list[Tile]:
+def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None) -> list[Tile]:
     """What goes wrong, in both directions."""
     rejected = defects(scope, review=ReviewState.REJECTED)
     false_calls, units = kpis.false_call_ppm(sums), kpis.false_called_units(sums)
@@ -101,6 +113,7 @@ def costs(scope: Scope, sums: Sums, downstream: int | None) -> list[Tile]:
             _("%(n)s of %(of)s opportunities") + _in_units(units),
             _("Called by the machine, rejected by a person, per million opportunities."),
             rejected,
+            _change(kpis.false_call_ppm, sums, before, better_up=False),
         ),
         _share(
             "overkill",
@@ -109,6 +122,7 @@ def costs(scope: Scope, sums: Sums, downstream: int | None) -> list[Tile]:
             _("%(n)s of %(of)s good parts"),
             _("Good parts that the machine did not let pass."),
             rejected,
+            _change(kpis.overkill, sums, before, better_up=False),
         ),
         _share(
             "escapes",
@@ -127,6 +141,7 @@ def costs(scope: Scope, sums: Sums, downstream: int | None) -> list[Tile]:
             _("%(n)s of %(of)s opportunities"),
             _("Defects that a person confirmed, per million opportunities."),
             defects(scope, review=ReviewState.CONFIRMED),
+            _change(kpis.dpmo, sums, before, better_up=False),
         ),
     ]
 
@@ -165,35 +180,55 @@ def _in_units(units: Figure) -> str:
     return " · " + _("%(share)s of units") % {"share": percent(units.value).replace("%", "%%")}
 
 
+def _change(
+    figure: Callable[[Sums], Figure], sums: Sums, before: Sums | None, *, better_up: bool
+) -> Change | None:
+    """None where there is nothing to compare, or nothing changed that one could read."""
+    if before is None:
+        return None
+    now, then = figure(sums), figure(before)
+    if now.value is None or then.value is None:
+        return None
+    gap = now.value - then.value
+    ppm = figure in (kpis.false_call_ppm, kpis.dpmo)
+    text = number(abs(gap)) if ppm else _("%(n)s points") % {"n": number(abs(gap) * 100, 1)}
+    if not any(digit in "123456789" for digit in text):
+        return None
+    tone = ("v-pass" if (gap > 0) == better_up else "v-fail") if kpis.differ(now, then) else ""
+    return Change(text, gap > 0, tone)
+
+
 def _share(
-    key: str, label: str, figure: Figure, below: str, about: str, url: str, unknown: str = ""
-) -> Tile:
-    return _tile(key, label, figure, below, about, url, percent, unknown)
-
-
-def _ppm(key: str, label: str, figure: Figure, below: str, about: str, url: str) -> Tile:
-    def in_words(value: float) -> str:
-        return number(value, 1 if value < 10 else 0)
-
-    tile = _tile(key, label, figure, below, about, url, in_words)
-    unit = "" if figure.value is None else _("ppm") if key == "false_calls" else ""
-    return Tile(**{**vars(tile), "unit": unit})
-
-
-def _tile(
     key: str,
     label: str,
     figure: Figure,
     below: str,
     about: str,
     url: str,
-    in_words: Callable[[float], str],
+    change: Change | None = None,
     unknown: str = "",
 ) -> Tile:
-    value, unit = _text(figure, in_words)
-    parts = {"n": number(figure.numerator), "of": number(figure.denominator)}
-    said = unknown if unknown and figure.why == Why.UNKNOWN else below % parts
-    return Tile(key, label, value, unit, said, about, url)
+    value, unit = _text(figure, percent)
+    said = unknown if unknown and figure.why == Why.UNKNOWN else below % _parts(figure)
+    return Tile(key, label, value, unit, said, about, url, change)
+
+
+def _ppm(
+    key: str,
+    label: str,
+    figure: Figure,
+    below: str,
+    about: str,
+    url: str,
+    change: Change | None = None,
+) -> Tile:
+    value, _unit = _text(figure, lambda ppm: number(ppm, 1 if ppm < 10 else 0))
+    unit = _("ppm") if key == "false_calls" and figure.value is not None else ""
+    return Tile(key, label, value, unit, below % _parts(figure), about, url, change)
+
+
+def _parts(figure: Figure) -> dict[str, str]:
+    return {"n": number(figure.numerator), "of": number(figure.denominator)}
 
 
 def _text(figure: Figure, in_words: Callable[[float], str]) -> tuple[str, str]:

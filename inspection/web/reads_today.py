@@ -28,6 +28,7 @@ from .scope import Scope
 
 COLUMNS = tuple(name for name in Sums.__dataclass_fields__ if name != "opportunities")
 BY_HOUR = 2  # days; longer periods are shown by day
+COMPARED = 90  # days; longer periods are not compared with the one before
 STREAMS_OF = timedelta(days=14)
 
 
@@ -52,10 +53,28 @@ def buckets(scope: Scope) -> list[Bucket]:
     opportunities = {product.pk: product.opportunities_per_unit for product in scope.products}
     found: dict[datetime, Sums] = defaultdict(Sums)
     for at, product, *values in rows:
-        named = dict(zip(COLUMNS, map(int, values), strict=True))
-        named["opportunities"] = named["inspected"] * opportunities.get(product, 1)
-        found[at] += Sums(**named)
+        found[at] += _sums(opportunities.get(product, 1), values)
     return [Bucket(at, found.get(at, Sums())) for at in _times(scope)]
+
+
+def before(scope: Scope) -> Sums | None:
+    """The same number of days right before the period; None where that is too long ago to
+    compare with."""
+    if scope.days > COMPARED:
+        return None
+    begin = scope.since - timedelta(days=scope.days)
+    rows = (
+        HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.since, **scope.narrowed)
+        .order_by()
+        .values_list("viewpoint__product_id", *[Sum(name) for name in COLUMNS])
+    )
+    opportunities = {product.pk: product.opportunities_per_unit for product in scope.products}
+    return kpis.total(_sums(opportunities.get(product, 1), values) for product, *values in rows)
+
+
+def _sums(opportunities: int, values: Iterable[int]) -> Sums:
+    named = dict(zip(COLUMNS, map(int, values), strict=True))
+    return Sums(**named, opportunities=named["inspected"] * opportunities)
 
 
 def by_hour(scope: Scope) -> bool:

@@ -31,10 +31,11 @@ def show(request: SignedIn) -> HttpResponse:
     scope = Scope.of(request)
     buckets = reads_today.buckets(scope)
     sums = reads_today.total(buckets)
+    before = reads_today.before(scope) if sums.inspected else None
     context: dict[str, Any] = {
         "scope": scope,
         "sums": sums,
-        "main": figures.main(scope, sums, reads_today.waiting(scope)),
+        "main": figures.main(scope, sums, before, reads_today.waiting(scope)),
         "running": _running(request),
         "models": reads_today.active_models(scope)[: MODELS + 1],
         "most_models": MODELS,
@@ -42,7 +43,7 @@ def show(request: SignedIn) -> HttpResponse:
         "zone": settings.TIME_ZONE,
     }
     if sums.inspected:
-        context["costs"] = figures.costs(scope, sums, reads_today.escapes(scope))
+        context["costs"] = figures.costs(scope, sums, before, reads_today.escapes(scope))
         context |= {"trend": _trend(scope, buckets), "reasons": reads_today.reasons(scope)}
         context |= _places(scope) | _drift(request, scope)
         context["defects_url"] = figures.defects(scope)

@@ -93,6 +93,15 @@ def test_too_few_audits_say_so() -> None:
         assert (figure(few).value, figure(few).why) == (None, Why.FEW_AUDITS)
 
 
+def test_what_differs_by_more_than_chance() -> None:
+    """95 of 100 against 85 of 100: z = 2.36; against 90 of 100: z = 1.34."""
+    best, middle, worst = (kpis.ratio(n, 100) for n in (95, 90, 85))
+    assert kpis.differ(best, worst)
+    assert not kpis.differ(best, middle)
+    assert not kpis.differ(best, kpis.ratio(0, 0))
+    assert not kpis.differ(kpis.ratio(5, 5), kpis.ratio(9, 9))
+
+
 def test_nothing_is_not_zero() -> None:
     for figure in (
         kpis.fpy_raw,

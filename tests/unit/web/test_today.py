@@ -82,6 +82,16 @@ def test_figures_are_those_of_the_worked_example(client: Client) -> None:
     assert values["queue"] == ("4 parts", "4 called, 0 drawn for audit")
 
 
+def test_figures_are_compared_with_the_period_before(client: Client) -> None:
+    version = ModelVersionFactory()
+    plant(model_version=version, days_ago=10)
+    plant(model_version=version, failed=140)
+    page = client.get("/?period=7d").content.decode()
+    assert "10.0 points" in page
+    assert "kpi-change v-fail" in page
+    assert "kpi-change" not in client.get("/?period=12m").content.decode()
+
+
 def test_too_few_audits_are_no_zero(client: Client) -> None:
     plant(audited=12, audited_bad=0)
     assert tiles(client)["underkill"][:2] == ("not enough audits", "12 of 30 audits")
