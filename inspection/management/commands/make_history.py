@@ -33,9 +33,9 @@ class Command(BaseCommand):
         )
         with transaction.atomic():
             plant = build(begin, given["products"])
-            history = History(plant, now, given["seed"])
-            for written in history.run(schedule(plant, begin, now, given["inspections"])):
-                self._say(f"{written:,} inspections", started)
+        history = History(plant, now, given["seed"])
+        for written in history.run(schedule(plant, begin, now, given["inspections"])):
+            self._say(f"{written:,} inspections", started)
         tallies.recount()
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:

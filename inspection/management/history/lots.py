@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from django.db import transaction
 
 from inspection.models import (
     Batch,
@@ -94,7 +95,10 @@ class History:
         self.flush()
         yield self.tables[Inspection].written
 
+    @transaction.atomic
     def flush(self) -> None:
+        """In one transaction each: a database keeps every row's foreign keys in mind until
+        they are checked at its end."""
         for table in self.tables.values():
             table.write()
 
