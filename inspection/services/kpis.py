@@ -5,8 +5,9 @@ it is never 0.
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 
 Z95 = 1.959963984540054  # of the normal distribution: 95 % on two sides
@@ -47,9 +48,7 @@ class Sums:
     opportunities: int = 0
 
     def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
-            **{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)}
-        )
+        return Sums(*map(operator.add, vars(self).values(), vars(other).values()))
 
     @property
     def called(self) -> int:

@@ -62,6 +62,18 @@ PHRASES: Mapping[str, str | Promise] = {
     # charts of the Today page
     "p_chart_point": _("{share} of {n} called; limits {low} to {high}"),
     "ewma_point": _("mean {mean}, smoothed {ewma}; limits {low} to {high}"),
+    "day": _("Day"),
+    "called": _("Called"),
+    "inspected": _("Inspected"),
+    "share": _("Share"),
+    "limits": _("Limits"),
+    "outside": _("outside"),
+    "passed_parts": _("Passed parts"),
+    "mean": _("Mean"),
+    "smoothed": _("Smoothed"),
+    "row_column": _("Row, column"),
+    "calls": _("Calls"),
+    "confirmed": _("Confirmed"),
     # parts that are picked
     "picked": _("{n} picked"),
     # repair zones

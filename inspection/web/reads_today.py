@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour
 from django.utils import timezone
 
@@ -26,7 +26,12 @@ from inspection.services.kpis import Sums
 
 from .scope import Scope
 
-COLUMNS = tuple(name for name in Sums.__dataclass_fields__ if name != "opportunities")
+OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
+# In the order of the fields of `Sums`.
+SUMMED = {
+    f"sum_{name}": Sum(OPPORTUNITIES if name == "opportunities" else name)
+    for name in Sums.__dataclass_fields__
+}
 BY_HOUR = 2  # days; longer periods are shown by day
 COMPARED = 90  # days; longer periods are not compared with the one before
 STREAMS_OF = timedelta(days=14)
@@ -48,12 +53,10 @@ def buckets(scope: Scope) -> list[Bucket]:
         _within(HourlyTally.objects.all(), scope)
         .annotate(at=truncate("hour", tzinfo=zone))
         .order_by()
-        .values_list("at", "viewpoint__product_id", *[Sum(name) for name in COLUMNS])
+        .values_list("at")
+        .annotate(**SUMMED)
     )
-    opportunities = {product.pk: product.opportunities_per_unit for product in scope.products}
-    found: dict[datetime, Sums] = defaultdict(Sums)
-    for at, product, *values in rows:
-        found[at] += _sums(opportunities.get(product, 1), values)
+    found = {at: Sums(*map(int, sums)) for at, *sums in rows}
     return [Bucket(at, found.get(at, Sums())) for at in _times(scope)]
 
 
@@ -63,18 +66,9 @@ def before(scope: Scope) -> Sums | None:
     if scope.days > COMPARED:
         return None
     begin = scope.since - timedelta(days=scope.days)
-    rows = (
-        HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.since, **scope.narrowed)
-        .order_by()
-        .values_list("viewpoint__product_id", *[Sum(name) for name in COLUMNS])
-    )
-    opportunities = {product.pk: product.opportunities_per_unit for product in scope.products}
-    return kpis.total(_sums(opportunities.get(product, 1), values) for product, *values in rows)
-
-
-def _sums(opportunities: int, values: Iterable[int]) -> Sums:
-    named = dict(zip(COLUMNS, map(int, values), strict=True))
-    return Sums(**named, opportunities=named["inspected"] * opportunities)
+    rows = HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.since, **scope.narrowed)
+    sums = rows.aggregate(**SUMMED)
+    return Sums(*(int(value or 0) for value in sums.values()))
 
 
 def by_hour(scope: Scope) -> bool:
@@ -215,8 +209,8 @@ def streams(scope: Scope) -> list[Stream]:
             "model_version_id",
             "viewpoint__product_id",
             "viewpoint__name",
-            Sum("scores"),
         )
+        .annotate(parts=Sum("scores"))
     )
     return sorted((Stream(*row) for row in rows), key=lambda one: (-one.parts, one.key))
 

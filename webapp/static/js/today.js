@@ -107,6 +107,45 @@ function drift() {
   }, [data.at, data.mean, data.ewma, data.high, data.low]);
 }
 
+// --- the same as tables, made when somebody opens them ----------------------------------------
+const read = (id) => JSON.parse($(id).textContent);
+const percentOf = (v) => v === null || v === undefined ? "–" : `${Number((v * 100).toPrecision(3))} %`;
+const shortOf = (v) => v === null || v === undefined ? "–" : String(Number(v.toPrecision(3)));
+
+function rows(data, place, cells) {
+  const time = clock(place, data.at);
+  return data.at.flatMap((at, i) => data.n[i] ? [[time.long(at), ...cells(i), data.outside[i] ? say("outside") : ""]] : []).reverse();
+}
+
+const TABLES = {
+  trend() {
+    const data = read("#trend-data");
+    return [["day", "called", "inspected", "share", "limits", ""], rows(data, $("#trend"), (i) => [data.hits[i], data.n[i], percentOf(data.share[i]), `${percentOf(data.low[i])} – ${percentOf(data.high[i])}`])];
+  },
+  drift() {
+    const data = read("#drift-data");
+    return [["day", "passed_parts", "mean", "smoothed", "limits", ""], rows(data, $("#drift-chart"), (i) => [data.n[i], shortOf(data.mean[i]), shortOf(data.ewma[i]), `${shortOf(data.low[i])} – ${shortOf(data.high[i])}`])];
+  },
+  places() {
+    const cells = [...document.querySelectorAll("[data-cell]")];
+    return [["row_column", "calls", "confirmed"], cells.map((cell) => {
+      const [row, column, calls, confirmed] = cell.dataset.cell.split(",").map(Number);
+      return [make("a", { href: cell.getAttribute("href") }, `${row + 1}, ${column + 1}`), calls, confirmed];
+    })];
+  },
+};
+
+for (const details of document.querySelectorAll("details[data-table]")) {
+  details.addEventListener("toggle", () => {
+    const [names, lines] = TABLES[details.dataset.table]();
+    const words = names.map((name) => name && say(name));
+    const cell = (value, i) => make("td", i ? { class: "num", "data-label": words[i] || null } : { class: "nowrap" }, typeof value === "number" ? String(value) : value);
+    details.querySelector("div").replaceChildren(make("table", { class: "list" },
+      make("thead", {}, make("tr", {}, ...words.map((word, i) => make("th", { scope: "col", class: i ? "num" : null }, word)))),
+      make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell))))));
+  }, { once: true });
+}
+
 let charts = [];
 function all() {
   charts.forEach((chart) => chart?.destroy());
