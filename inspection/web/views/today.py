@@ -14,15 +14,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from inspection.models import Batch, Product, Station, TrainingRun, Upload
+from inspection.models import Batch, Product, Station
 from inspection.services import drift, kpis, products
 from inspection.services.verdicts import CELLS
 from inspection.web import figures, reads, reads_today
-from inspection.web.access import Rights, SignedIn, visible
+from inspection.web.access import Rights, SignedIn
 from inspection.web.next_step import NextStep, next_step
 from inspection.web.scope import Scope
-
-from .jobs import SHOWN, scoring, unended
 
 MODELS = 6
 MOST_STREAMS = 60
@@ -39,7 +37,6 @@ def show(request: SignedIn) -> HttpResponse:
         "scope": scope,
         "sums": sums,
         "main": figures.main(scope, sums, before, reads_today.waiting(scope)),
-        "running": _running(request),
         "models": reads_today.active_models(scope)[: MODELS + 1],
         "most_models": MODELS,
         "now": timezone.now(),
@@ -215,17 +212,7 @@ def _noon(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
 
 
-# --- what is going on, and what to do where there is nothing ------------------------------
-
-
-def _running(request: SignedIn) -> dict[str, Any]:
-    user = request.user
-    return {
-        "runs": unended(visible(user, TrainingRun)),
-        "batches": scoring(user),
-        "uploads": unended(visible(user, Upload)),
-        "most": SHOWN,
-    }
+# --- what to do where there is nothing ----------------------------------------------------
 
 
 def _nothing(request: SignedIn, scope: Scope) -> dict[str, Any]:

@@ -93,6 +93,9 @@ function draw() {
   if (!place) return;
   const running = [...jobs.values()].filter(goes);
   running.sort((a, b) => (a.state === "running" ? 0 : 1) - (b.state === "running" ? 0 : 1));
+  const list = $("#running-now"); // the Today page shows all of it
+  list?.replaceChildren(...running.map((job) => make("div", { class: "line" }, line(job))),
+    ...(running.length ? [] : [make("p", { class: "dim mb-0" }, say("nothing_runs"))]));
   if (!running.length) { place.replaceChildren(make("span", {}, say("nothing_runs"))); return; }
   const shown = running.slice(0, innerWidth > 1200 ? 3 : 1).map(line);
   if (running.length > shown.length) shown.push(make("a", { href: "/jobs/" }, say("more_jobs", { n: running.length - shown.length })));
