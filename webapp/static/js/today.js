@@ -120,15 +120,15 @@ function rows(data, place, cells) {
 const TABLES = {
   trend() {
     const data = read("#trend-data");
-    return [["day", "called", "inspected", "share", "limits", ""], rows(data, $("#trend"), (i) => [data.hits[i], data.n[i], percentOf(data.share[i]), `${percentOf(data.low[i])} – ${percentOf(data.high[i])}`])];
+    return [[say("day"), say("called"), say("inspected"), say("share"), say("limits"), ""], rows(data, $("#trend"), (i) => [data.hits[i], data.n[i], percentOf(data.share[i]), `${percentOf(data.low[i])} – ${percentOf(data.high[i])}`])];
   },
   drift() {
     const data = read("#drift-data");
-    return [["day", "passed_parts", "mean", "smoothed", "limits", ""], rows(data, $("#drift-chart"), (i) => [data.n[i], shortOf(data.mean[i]), shortOf(data.ewma[i]), `${shortOf(data.low[i])} – ${shortOf(data.high[i])}`])];
+    return [[say("day"), say("passed_parts"), say("mean"), say("smoothed"), say("limits"), ""], rows(data, $("#drift-chart"), (i) => [data.n[i], shortOf(data.mean[i]), shortOf(data.ewma[i]), `${shortOf(data.low[i])} – ${shortOf(data.high[i])}`])];
   },
   places() {
     const cells = [...document.querySelectorAll("[data-cell]")];
-    return [["row_column", "calls", "confirmed"], cells.map((cell) => {
+    return [[say("row_column"), say("calls"), say("confirmed")], cells.map((cell) => {
       const [row, column, calls, confirmed] = cell.dataset.cell.split(",").map(Number);
       return [make("a", { href: cell.getAttribute("href") }, `${row + 1}, ${column + 1}`), calls, confirmed];
     })];
@@ -137,8 +137,7 @@ const TABLES = {
 
 for (const details of document.querySelectorAll("details[data-table]")) {
   details.addEventListener("toggle", () => {
-    const [names, lines] = TABLES[details.dataset.table]();
-    const words = names.map((name) => name && say(name));
+    const [words, lines] = TABLES[details.dataset.table]();
     const cell = (value, i) => make("td", i ? { class: "num", "data-label": words[i] || null } : { class: "nowrap" }, typeof value === "number" ? String(value) : value);
     details.querySelector("div").replaceChildren(make("table", { class: "list" },
       make("thead", {}, make("tr", {}, ...words.map((word, i) => make("th", { scope: "col", class: i ? "num" : null }, word)))),
