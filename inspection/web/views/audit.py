@@ -14,7 +14,6 @@ from inspection import policies
 from inspection.ids import first_id_of
 from inspection.models import AuditEvent, User
 from inspection.web.access import Rights, SignedIn, explains
-from inspection.web.words import action_word
 
 PAGE = 50
 # What an address may ask for, and what pages call it. Never a field of the model by name.
@@ -47,10 +46,7 @@ def index(request: SignedIn) -> HttpResponse:
     found = list(rows.select_related("product").order_by("-id")[: PAGE + 1])
     shown = found[:PAGE]
     context = {
-        "rows": [
-            {"event": one, "word": action_word(one.action), "changes": changes(one)}
-            for one in shown
-        ],
+        "rows": [_row(one) for one in shown],
         "more": str(shown[-1].pk) if len(found) > PAGE else "",
         "asked": asked,
         "narrowed": any(asked.values()),
@@ -105,6 +101,11 @@ def changes(event: AuditEvent) -> list[tuple[str, Any, Any]]:
     return [
         (name.replace("_", " "), event.before.get(name), event.after.get(name)) for name in names
     ]
+
+
+def _row(event: AuditEvent) -> dict[str, Any]:
+    words = event.action.replace(".", " ").replace("_", " ")  # `review.recorded`
+    return {"event": event, "word": words.capitalize(), "changes": changes(event)}
 
 
 def _seen_people(shown: list[AuditEvent]) -> list[dict[str, str]]:
