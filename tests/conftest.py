@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # so that tests.factories imports whatever started pytest
     sys.path.insert(0, str(ROOT))
 
+from django.utils import translation  # noqa: E402
+
 from tests.processes import EmbeddedRedis, Worker, shared_database_url  # noqa: E402
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright runs a loop of its own
@@ -34,6 +36,13 @@ def redis_server() -> Iterator[EmbeddedRedis | None]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """A test that reads pages in Chinese leaves the next one in English."""
+    yield
+    translation.activate("en")
 
 
 @pytest.fixture

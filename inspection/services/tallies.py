@@ -259,6 +259,14 @@ def recount(since: datetime | None = None) -> dict[str, int]:
     }
 
 
+def count_if_never_counted() -> bool:
+    """Make the sums where there are decisions of record and no sum at all."""
+    if HourlyTally.objects.exists() or not Inspection.objects.filter(is_record=True).exists():
+        return False
+    recount()
+    return True
+
+
 def _wait_for_writers() -> None:
     """Until nobody has a change of the sums that is not committed. On SQLite, a transaction
     is alone anyway."""

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 from django.utils import timezone
 
 from inspection.models import (
     Disposition,
     ImageResult,
     Inspection,
+    InspectionImage,
     OperatingPoint,
     Purpose,
     Verdict,
@@ -102,14 +103,22 @@ def _severity(result: ImageResult) -> tuple[int, bool]:
 def _make_record(inspection: Inspection) -> bool:
     """The first production inspection of a unit that came to a decision is the one that
     counts. Two at once: the database lets one through, the other stays a retest."""
-    if inspection.purpose != Purpose.PRODUCTION or inspection.unit_id is None:
+    if inspection.purpose != Purpose.PRODUCTION:
         return False
-    earlier = Inspection.objects.filter(
-        unit_id=inspection.unit_id, viewpoint_id=inspection.viewpoint_id, is_record=True
-    )
+    earlier = _counted_before(inspection)
     try:
         with transaction.atomic():
             first = Inspection.objects.filter(~Exists(earlier), pk=inspection.pk)
             return bool(first.update(is_record=True))
     except IntegrityError:
         return False
+
+
+def _counted_before(inspection: Inspection) -> QuerySet[Inspection]:
+    """Decisions of record on the same unit. A part that came without a serial number is known
+    by its picture alone: the same picture again is the same part, another one another part."""
+    records = Inspection.objects.filter(viewpoint_id=inspection.viewpoint_id, is_record=True)
+    if inspection.unit_id is not None:
+        return records.filter(unit_id=inspection.unit_id)
+    pictures = InspectionImage.objects.filter(inspection=inspection).values("image_id")
+    return records.filter(unit=None, pictures__image_id__in=pictures)

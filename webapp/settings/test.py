@@ -27,8 +27,10 @@ elif "KINTSUGI_TEST_REDIS" in os.environ:  # the embedded one, started by tests/
 else:
     os.environ.pop("REDIS_URL", None)
 
+from webapp.redis_urls import client_url  # noqa: E402
+
 from .base import *  # noqa: E402, F403
-from .base import CHANNEL_LAYERS, STORAGES  # noqa: E402
+from .base import STORAGES  # noqa: E402
 
 SECRET_KEY = "only-for-tests-" + "x" * 50
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -38,6 +40,11 @@ STORAGES = {
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_var) / "test.sqlite3")}  # noqa: F405
-CHANNEL_LAYERS["default"]["CONFIG"]["prefix"] += _side  # pub/sub knows no databases
+CHANNEL_LAYERS = {  # pub/sub knows no databases: the prefix keeps processes apart
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [client_url(REDIS_URL)], "prefix": f"kintsugi{_side}"},  # noqa: F405
+    }
+}
 MIN_FREE_GB = 0.1
 WHITENOISE_AUTOREFRESH = True

@@ -155,8 +155,6 @@ class TestOne:
         for purpose in (Purpose.PRODUCTION, Purpose.TRIAL, Purpose.RESCORE):
             again = make_inspection(first.batch, unit=first.unit, purpose=purpose)
             decide(again, Verdict.PASSED, Disposition.AUTO, 0.1, [])
-        nameless = make_inspection(first.batch)
-        decide(nameless, Verdict.FAILED, Disposition.AUTO, 0.9, [])
         tally = HourlyTally.objects.get()
         assert (tally.inspected, tally.failed, tally.passed, tally.waiting) == (1, 1, 0, 1)
 
@@ -193,6 +191,16 @@ class TestOne:
         tally = HourlyTally.objects.get()
         assert inspection.created_at - timedelta(hours=1) <= tally.hour <= timezone.now()
         assert (tally.hour.minute, tally.hour.second) == (0, 0)
+
+    def test_an_upgraded_database_is_counted_once(self) -> None:
+        assert not tallies.count_if_never_counted(), "nothing is there to count"
+        inspection = self.make()
+        HourlyTally.objects.all().delete()
+        DefectTally.objects.all().delete()
+        assert tallies.count_if_never_counted()
+        assert not tallies.count_if_never_counted()
+        change(inspection, review_state=ReviewState.REJECTED)
+        assert HourlyTally.objects.get().rejected == 1
 
     def test_a_recount_of_today_leaves_last_week_alone(self) -> None:
         old = self.make()

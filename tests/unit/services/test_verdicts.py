@@ -6,6 +6,7 @@ import pytest
 
 from inspection.models import (
     Disposition,
+    Image,
     ImageResult,
     Inspection,
     InspectionImage,
@@ -126,3 +127,17 @@ class TestInspection:
         assert not self.decide(unit, Verdict.ERROR, batch=batch), "an error decides nothing"
         assert self.decide(unit, Verdict.FAILED, batch=batch)
         assert not self.decide(unit, batch=batch), "a retest is listed, never counted"
+
+    def test_without_a_serial_number_the_picture_is_the_part(self) -> None:
+        batch, image = make_batch(), make_image()
+
+        def counts(image: Image, **fields: object) -> bool:
+            inspection = make_inspection(batch, image, **fields)
+            complete(inspection, [result(inspection, Verdict.PASSED, 0.2)])
+            inspection.refresh_from_db()
+            return inspection.is_record
+
+        assert not counts(image, purpose=Purpose.TRIAL)
+        assert counts(image)
+        assert not counts(image), "the same picture again is the same part"
+        assert counts(make_image())
