@@ -1,11 +1,12 @@
 """What a picture of 8,000 × 8,000 pixels costs: memory, and seconds until its first map.
 
-A model of method `fused`, preset `compact`, is trained on large pictures (few steps: neither time
-nor memory of scoring depends on how much was learnt) and opened from its folder. Then a picture
-with a defect of 0.1 % of its area is opened from its file (colour, 16-bit grey, with
-transparency) and scored, each kind in a process of its own, on one thread, that has scored a
-picture of 256 pixels before. Ratio = limit ÷ figure, the smaller of memory and time; the map's
-maximum must lie in the defect.
+A model of method `fused`, preset `compact`, is trained on large pictures and opened from its
+folder. It takes few steps, few calibration pictures and few tiles to choose by: neither time nor
+memory of scoring depends on these, and its memory of normal patches is full. Then a picture with
+a defect of 0.1 % of its area is opened from its file (colour, 16-bit grey, with transparency) and
+scored, each kind in a process of its own, on one thread, that has scored a picture of 256 pixels
+before. Ratio = limit ÷ figure, the smaller of memory and time; the map's maximum must lie in the
+defect.
 
     python benchmarks/large_picture.py [--weights DIR] [--model DIR]
 """
@@ -27,15 +28,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ml.checkpoints import write_json
+from ml.data.dataset import Source
 from ml.data.pictures import open_picture
+from ml.events import Emitter
 from ml.scoring import Scorer
+from ml.train import calibrate_tiles, evaluate_tiles, memory, run, splits
+from ml.train.job import Job
 
-ROOT = Path(__file__).resolve().parents[1]
 SIDE, SMALL = 8000, 256
 MOST_BYTES, MOST_SECONDS = 1.5 * 2**30, 60.0
 KINDS = {"colour": ".jpg", "16-bit grey": ".png", "transparent": ".png"}
-NORMALS, LONG, SHORT, STEPS = 60, 1100, 140, 30  # long enough for tiles, and quickly learnt
+LONG, SHORT, STEPS = 1100, 140, 10  # long enough for tiles, and quickly learnt
+LEARNT, CALIBRATED = 20, 8
 CELL = 125  # pixels of a picture of 8,000: what it shows at the coarsest
 
 
@@ -69,20 +73,20 @@ def draw(kind: str, side: int, path: Path) -> None:
 
 def train(folder: Path, weights: Path | None) -> Path:
     """A model folder, from pictures that are looked at through tiles."""
+    splits.MIN_CALIBRATION, splits.MIN_USABLE = CALIBRATED, LEARNT + CALIBRATED
+    calibrate_tiles.NORMAL_TILES, calibrate_tiles.SYNTHETIC = 20, 15
+    memory.REMEMBERED_TILES, memory.TRIAL_NORMALS, memory.TRIAL_DEFECTS = 220, 8, 10
+    evaluate_tiles.PICTURES, evaluate_tiles.WHOLE = 4, 1
     images = []
-    for number in range(NORMALS):
+    for number in range(LEARNT + CALIBRATED):
         path = folder / f"{number:03d}.png"
         scene(LONG, SHORT, LONG / SIDE, 100 + number).save(path)
-        images.append({"id": path.stem, "path": str(path)})
-    job = {
-        "out": str(folder / "run"), "images": images, "method": "fused", "preset": "compact",
-        "seed": 1, "budget_minutes": 10, "steps": STEPS, "device": "cpu", "threads": 1,
-        "weights_dir": str(weights.resolve()) if weights else None, "min_free_gb": 0.1,
-    }  # fmt: skip
-    write_json(folder / "job.json", job)
-    command = [sys.executable, "-m", "ml", "train", "--job", str(folder / "job.json"), "--json"]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return folder / "run" / "model"
+        images.append(Source(path.stem, path))
+    job = Job(
+        folder / "run", images, preset="compact", steps=STEPS, device="cpu", threads=1,
+        weights_dir=weights, min_free_gb=0.1,
+    )  # fmt: skip
+    return run.train(job, Emitter(as_json=True, stream=sys.stderr))
 
 
 def peak() -> int:
@@ -116,8 +120,9 @@ def child(model: Path, weights: Path | None, small: Path, large: Path) -> dict[s
         "whole": time.perf_counter() - started,
         "found": all(-0.005 < away < 0.001**0.5 + 0.005 for away in spot),
         "regions": len(found.regions),
-        "tiles": ours.manifest["tiles"],
-        "view": (ours.manifest["memory"] or {}).get("view"),
+        "model": {name: ours.manifest[name] for name in ("tiles", "steps", "images")},
+        "view": ours.manifest["memory"]["view"],
+        "patches": ours.manifest["memory"]["patches"],
     }
 
 
@@ -135,7 +140,7 @@ def measured(kind: str, model: Path, weights: Path | None, folder: Path) -> dict
         f"{kind}: {found['bytes'] / 2**20:.0f} MiB more, first map after {found['first']:.1f} s "
         f"({found['worked']:.1f} s of processor time), whole after {found['whole']:.1f} s, the "
         f"map's maximum {'in' if found['found'] else 'NOT in'} the defect, seen at "
-        f"{found['tiles']['edge']} px, memory at {found['view']}",
+        f"{found['model']['tiles']['edge']} px, memory at {found['view']}",
         flush=True,
     )
     return found
@@ -151,11 +156,13 @@ def summary(found: list[dict[str, Any]], weights: Path | None) -> dict[str, Any]
         f"({f['worked']:.1f} s of processor time), whole {f['whole']:.1f} s"
         for kind, f in zip(KINDS, found, strict=True)
     )
+    model = found[0]["model"]
     how = (
-        f"a trained model (fused, compact, {NORMALS} normals of {LONG} × {SHORT} px, {STEPS} "
-        f"steps, {'SqueezeNet' if weights else 'no ImageNet'} weights), one thread, "
-        f"{datetime.date.today()}: {each}; the defect of 0.1 % is the map's maximum in "
-        f"{sum(f['found'] for f in found)} of {len(found)}"
+        f"a trained model (fused, compact, {model['images']['train']} normals, "
+        f"{model['steps']['inpaint']} steps, {'SqueezeNet' if weights else 'no ImageNet'} weights, "
+        f"memory of {found[0]['patches']} patches looking at {found[0]['view']['size']} px), seen "
+        f"at {model['tiles']['edge']} px, one thread, {datetime.date.today()}: {each}; the defect "
+        f"of 0.1 % is the map's maximum in {sum(f['found'] for f in found)} of {len(found)}"
     )
     return {
         "name": "8,000² picture",
@@ -174,8 +181,13 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--weights", type=Path, help="folder with SqueezeNet's weights")
     p.add_argument("--model", type=Path, help="a trained model folder instead of an own one")
+    p.add_argument("--train", type=Path, help="train in this folder, and no more")
     p.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = p.parse_args()
+    if options.train:
+        options.train.mkdir(parents=True, exist_ok=True)
+        print(train(options.train, options.weights))
+        return 0
     if options.child:
         print(json.dumps(child(options.model, options.weights, *options.child)))
         return 0

@@ -16,7 +16,7 @@ from ml.data.symmetries import Squares, estimate, proposed, transformed
 from ml.features import SQUEEZENET_FILE, EncoderFeatures
 from ml.masks import sweep, zone_mask
 from ml.memory.memory import Memory, remember
-from ml.memory.view import MemoryView, joined, layer_maps
+from ml.memory.view import MemoryView, joined, layer_maps, views
 from ml.memory_bank import greedy_coreset
 from ml.metrics import auroc
 from ml.presets import PRESETS
@@ -103,6 +103,14 @@ def test_with_imagenet_weights_the_memory_looks_with_them(tmp_path: Path) -> Non
     (tmp_path / SQUEEZENET_FILE).touch()
     assert view_options(context)[0] == MemoryView(224, (7, 10), 28)
     assert any(view.position for view in view_options(context))
+
+
+@pytest.mark.parametrize("stand_in", [True, False])
+def test_in_tiles_places_mean_nothing_and_grids_stay_coarse(stand_in: bool) -> None:
+    found = views(stand_in, 128, tiled=True)
+    assert found[0] == views(stand_in, 128)[0]
+    assert len(found) >= 2
+    assert all(view.position == 0 and view.grid <= 32 for view in found)
 
 
 def samples(with_memory: bool = True) -> list[Sample]:
