@@ -65,7 +65,9 @@ def watch(values: list[float], held_out: int = 5) -> early_stop.Watch:
     pictures = shared_steps.pictures()
     pictures.pixels = torch.zeros_like(pictures.pixels)  # so the error is the grey value
     state = SimpleNamespace(held_out=pictures.ids[:held_out])
-    context: Any = SimpleNamespace(state=state, pictures=pictures, job=SimpleNamespace(seed=1))
+    context: Any = SimpleNamespace(
+        state=state, pictures=pictures, job=SimpleNamespace(seed=1), tiling=None
+    )
     return early_stop.Watch(context, Listed(values))
 
 
