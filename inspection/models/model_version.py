@@ -4,6 +4,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
+from .training_run import TrainingRun
 
 
 class ModelVersion(Keyed):
@@ -55,6 +56,11 @@ class ModelVersion(Keyed):
 
     def __str__(self) -> str:
         return f"Model {self.number} of {self.viewpoint}"
+
+    @property
+    def is_first_try(self) -> bool:
+        """Trained with the preset that shows that everything works: not for decisions."""
+        return bool(self.manifest.get("preset") == TrainingRun.Preset.TINY)
 
 
 class OperatingPoint(Keyed):

@@ -137,7 +137,10 @@ def _create_operating_point(version: ModelVersion) -> OperatingPoint:
 
 
 def _activate_first(version: ModelVersion) -> None:
-    """The first model of a viewpoint judges at once; a later one waits for a person."""
+    """The first model of a viewpoint judges at once; a later one waits for a person, and so
+    does a first try, which is not made to judge production."""
+    if version.is_first_try:
+        return
     if version.viewpoint.model_versions.filter(state=State.ACTIVE).exists():
         return
     version.state = State.ACTIVE

@@ -47,6 +47,9 @@ def next_step(
                 _("Run %(n)s is learning.") % {"n": going.number}, _("Watch it"), url, "chart-line"
             )
         return _to_first_model(usable, product, upload)
+    ready = [model for model in models if model.state != ModelVersion.State.RETIRED]
+    if ready and all(model.is_first_try for model in ready):
+        return _after_first_try(product, ready[0], tried=bool(batches))
     if not batches:
         return NextStep(
             _(
@@ -58,6 +61,25 @@ def next_step(
             "photo-scan",
         )
     return None
+
+
+def _after_first_try(product: object, model: ModelVersion, tried: bool) -> NextStep:
+    """A first try judges nothing but trials: one of them, then a model that is meant to judge."""
+    if tried:
+        return NextStep(
+            "So far there is only a first try. Train with Compact, so that a model can judge "
+            "production.",
+            "Train with Compact",
+            reverse("train", args=[product]),
+            "cpu",
+        )
+    return NextStep(
+        f"Model {model.number} is ready for trials: give it a batch of pictures, good and bad. To "
+        "judge production, train with Compact.",
+        "Try it on a batch",
+        reverse("batch_new", args=[product]),
+        "photo-scan",
+    )
 
 
 def _to_first_model(usable: int, product: object, upload: str) -> NextStep:

@@ -148,3 +148,9 @@ def models_of(viewpoints: Any, size: int) -> list[ModelVersion]:
         version.point = point  # type: ignore[attr-defined]
         found.append(version)
     return found
+
+
+def judge_among(models: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Who judges a new batch: the active model, or in a trial the newest candidate."""
+    states = (ModelVersion.State.ACTIVE, ModelVersion.State.CANDIDATE)
+    return next((m for state in states for m in models if m.state == state), None)

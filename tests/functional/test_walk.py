@@ -89,7 +89,10 @@ def test_from_good_pictures_to_a_heatmap(page: Page, stack: Stack, pictures: Pat
     expect(page.locator("#sample")).to_be_visible()
     assert page.evaluate("document.querySelector('#sample').naturalWidth") > 0
 
-    page.get_by_role("link", name="Inspect a batch").click()
+    # A first try judges no production: the next page offers a trial with it.
+    expect(page.get_by_text("ready for trials")).to_be_visible()
+    page.get_by_role("link", name="Try it on a batch").click()
+    expect(page.locator("#id_purpose")).to_have_value("trial")
     page.fill("#id_name", "First batch")
     page.get_by_role("button", name=re.compile("Next")).click()
     page.wait_for_url("**/batches/**")
@@ -101,6 +104,7 @@ def test_from_good_pictures_to_a_heatmap(page: Page, stack: Stack, pictures: Pat
     judged = page.locator(".verdict-tile:not(.waiting)")
     expect(judged).to_have_count(len(to_judge))  # live, not by a reload
     expect(page.locator("[data-notice=stand-in]")).to_be_visible()
+    expect(page.locator("[data-notice=first-try]")).to_be_visible()
     counts = [int(n) for n in page.locator("[data-count] strong").all_inner_texts()]
     assert sum(counts) == len(to_judge)
     page.reload()
@@ -111,6 +115,7 @@ def test_from_good_pictures_to_a_heatmap(page: Page, stack: Stack, pictures: Pat
     page.wait_for_url("**/inspections/**")
     expect(page.locator("#viewer")).to_have_attribute("data-ready", "yes")
     expect(page.locator("[data-notice=stand-in]")).to_be_visible()
+    expect(page.locator("[data-notice=first-try]")).to_be_visible()
     expect(page.locator(".gauge .needle")).to_be_attached()
     page.wait_for_function("document.querySelector('#viewer canvas').width > 100")
     page.wait_for_timeout(1000)  # the viewer draws with an animation

@@ -8,7 +8,7 @@ import pytest
 
 from inspection.jobs.claim import claim
 from inspection.models import ModelVersion, TrainingRun, Viewpoint
-from inspection.services import products, training
+from inspection.services import models, products, training
 from tests.factories.pictures import upload_good_parts, write_parts
 
 GOOD_PARTS = 64
@@ -40,8 +40,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def version(viewpoint: Viewpoint, tiny_model: Path) -> ModelVersion:
-    """`tiny_model`, registered as the active model of `viewpoint`."""
+    """`tiny_model`, registered, and promoted by a person to judge `viewpoint`."""
     run = training.start_run(None, viewpoint, preset="tiny", budget_minutes=1)
     held = claim(TrainingRun, run.pk)
     assert held is not None
-    return training.finish_run(held, tiny_model)
+    made = training.finish_run(held, tiny_model)
+    models.promote(None, made, "a first try is enough for these tests")
+    return made

@@ -40,11 +40,12 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
     product, viewpoint = product_and_viewpoint(request, key)
     policies.check(request.user, policies.REVIEW, product)
     models = reads.models_of([viewpoint], 20)
-    active = next((m for m in models if m.state == ModelVersion.State.ACTIVE), None)
+    judge = reads.judge_among(models)
+    active = judge if judge and judge.state == ModelVersion.State.ACTIVE else None
     initial = {
         "name": f"Batch of {timezone.localtime():%d %b, %H:%M}",
         "viewpoint": viewpoint.code,
-        "purpose": Purpose.PRODUCTION,
+        "purpose": Purpose.PRODUCTION if active else Purpose.TRIAL,
     }
     form = BatchForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
@@ -65,6 +66,7 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
         "viewpoint": viewpoint,
         "models": models,
         "active": active,
+        "judge": judge,
     }
     return render(request, "batches/new.html", context)
 

@@ -109,6 +109,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "models": models,
         "symmetries": words.symmetry_words(viewpoint.symmetries),
         "active": next((model for model in models if model.state == "active"), None),
+        "judge": reads.judge_among(models),
         "batches": batches,
         "next": next_step(viewpoint, counts["usable"], runs, models, batches),
         "rights": Rights(request.user, product),

@@ -10,6 +10,7 @@ from django.conf import settings
 from inspection.jobs.claim import Claim, LeaseLost, claim
 from inspection.models import JobState, ModelVersion, SnapshotImage, TrainingRun
 from inspection.services import registering
+from inspection.services.models import promote
 from inspection.services.registering import BadModelFolder, finish_run
 from tests.factories.jobs import make_image, make_run, make_version
 
@@ -74,6 +75,15 @@ def test_the_first_model_is_active_with_limits_that_its_pictures_can_promise(
 def test_a_later_model_waits_for_a_person(folder: Path, held: Claim[TrainingRun]) -> None:
     make_version(held.job.viewpoint)
     assert finish_run(held, folder).state == ModelVersion.State.CANDIDATE
+
+
+def test_a_first_try_never_judges_by_itself(held: Claim[TrainingRun], folder: Path) -> None:
+    file = folder / "model" / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "preset": "tiny"}))
+    version = finish_run(held, folder)
+    assert version.state == ModelVersion.State.CANDIDATE
+    promote(None, version, "there is nothing better yet")
+    assert version.state == ModelVersion.State.ACTIVE, "a person may, with a reason"
 
 
 def test_a_run_is_registered_once(held: Claim[TrainingRun], folder: Path) -> None:
