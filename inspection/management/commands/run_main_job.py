@@ -65,7 +65,7 @@ def _run(given: dict[str, Any], terminal: Terminal) -> dict[str, Any] | None:
     )
     run, batch = job.do()
     terminal.say()
-    for line in figures.report(figures.scored_pictures(batch) if batch else [], job.folder):
+    for line in figures.report(figures.pictures_of(batch), job.folder):
         terminal.say(line)
     first = first_verdict_at(batch) if batch else None
     if first and first > began:

@@ -20,7 +20,7 @@ from inspection.models import (
     UploadReceipt,
 )
 from inspection.querysets import VERDICTS
-from inspection.services import batches, uploads
+from inspection.services import batches, by_kind, uploads
 from inspection.web import reads, words
 from inspection.web.access import Rights, SignedIn, explains, find
 from inspection.web.forms import BatchForm
@@ -98,6 +98,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "progress": uploads.upload_progress(going) if going else None,
         "verdicts": words.VERDICTS,
         "counts": figures(summary),
+        "by_kind": when_known(batch, summary),
         "refused": list(refused[: REFUSED + 1]),
         "most_refused": REFUSED,
     }
@@ -108,6 +109,11 @@ def figures(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each verdict with its count, in the order of the filters."""
     names = {"pass": "passed", "fail": "failed", "review": "review", "error": "errors"}
     return [{"sign": sign, "count": summary[names[sign.key]]} for sign in words.VERDICTS]
+
+
+def when_known(batch: Batch, summary: dict[str, Any]) -> by_kind.ByKind | None:
+    """The result by kind, once nothing waits: shares of half a batch would mislead."""
+    return by_kind.batch_by_kind(batch) if summary["scored"] >= summary["total"] else None
 
 
 def chosen_view(request: SignedIn) -> dict[str, str]:
@@ -183,6 +189,7 @@ def head(request: SignedIn, key: UUID) -> HttpResponse:
         "batch": batch,
         "summary": summary,
         "counts": figures(summary),
+        "by_kind": when_known(batch, summary),
         "view": chosen_view(request),
         "rights": Rights(request.user, batch.viewpoint.product),
     }

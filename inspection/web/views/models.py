@@ -16,7 +16,7 @@ from inspection.models import (
     SnapshotImage,
     Viewpoint,
 )
-from inspection.services import gate, models
+from inspection.services import by_kind, gate, models
 from inspection.web import reads, reads_models, words
 from inspection.web.access import Rights, SignedIn, explains, find, visible
 
@@ -43,6 +43,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     if version.state != ModelVersion.State.ACTIVE:
         active = viewpoint.model_versions.filter(state=ModelVersion.State.ACTIVE).first()
     before = models.version_before(version)
+    labelled = by_kind.latest_labelled(version)
     context: dict[str, Any] = {
         "version": version,
         "product": product,
@@ -50,7 +51,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "active": active,
         "before": before,
         "compared": reads_models.side_by_side(version, active, figures) if active else [],
-        "standing": gate.standing(version) if active else None,
+        "standing": None if version.state == ModelVersion.State.ACTIVE else gate.standing(version),
         "checks": GateCheck.objects.filter(candidate=version).select_related("baseline")[:5],
         "lots": reads_models.judged_lots(product, viewpoint.pk),
         "rescores": Batch.objects.filter(
@@ -69,6 +70,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "history": AuditEvent.objects.filter(
             object_type="modelversion", object_id=version.pk
         ).order_by("-id")[:10],
+        "labelled": labelled,
+        "by_kind": by_kind.batch_by_kind(labelled) if labelled else None,
         "rights": Rights(request.user, product),
     }
     return render(request, "models/show.html", context)

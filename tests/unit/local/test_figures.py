@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from inspection.management.demo.figures import Scored, image_auroc, report
+from inspection.management.demo.figures import report
 from inspection.management.demo.notebook import Notebook
 from inspection.management.demo.source import from_folder
+from inspection.services.by_kind import Scored, image_auroc
 from webapp.local.problems import CannotStart
 
 
@@ -26,8 +27,8 @@ PICTURES = [
 def test_every_kind_has_its_line_with_and_without_review(tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in report(PICTURES, tmp_path)]
     assert "good 2 0 % 50 %" in lines
-    assert "scratch 2 50 % 100 %" in lines
-    assert "stain 1 0 % 0 %" in lines
+    assert "scratch 2 50 % 100 % 0.750" in lines
+    assert "stain 1 0 % 0 % 0.500" in lines
     assert "Good parts that do not fail (TNR): 100 %" in lines
     assert any(line.startswith("AUROC: 0.667 (a naive template") for line in lines)
 

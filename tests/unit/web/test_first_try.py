@@ -66,6 +66,16 @@ def test_every_page_with_its_verdicts_says_so(
     assert NOTICE not in read(engineer, "batch", world.batch.pk)
 
 
+def test_a_person_may_let_it_judge_all_the_same(
+    first_try: ModelVersion, world: World, engineer: Client
+) -> None:
+    address = reverse("model_promote", args=[first_try.pk])
+    assert address in read(engineer, "model", first_try.pk)
+    engineer.post(address, {"reason": "nothing better yet"})
+    first_try.refresh_from_db()
+    assert first_try.state == ModelVersion.State.ACTIVE
+
+
 def test_the_product_asks_for_a_model_that_may_judge(
     first_try: ModelVersion, world: World, engineer: Client
 ) -> None:
