@@ -13,15 +13,17 @@ def run_state(run: TrainingRun) -> None:
 
 
 def run_line(run: TrainingRun) -> dict[str, Any]:
-    """A run as the list of jobs shows it."""
+    """A run as the list of jobs shows it. One that waits has no progress: its numbers are those
+    of an earlier attempt."""
+    progress = run.progress if run.state == JobState.RUNNING else {}
     return {
         "id": str(run.pk),
         "kind": "training",
         "title": str(run),
         "url": f"/runs/{run.pk}/",
         "state": run.state,
-        "fraction": run.progress.get("fraction"),
-        "eta_s": run.progress.get("eta_total_s"),
+        "fraction": progress.get("fraction"),
+        "eta_s": progress.get("eta_total_s"),
     }
 
 

@@ -41,6 +41,7 @@ def run_training(run_id: UUID | str) -> None:
         return
     try:
         with Lease(held) as lease:
+            _forget_progress(held)
             announce.run_state(held.job)
             _work(held, lease)
     except LeaseLost:
@@ -49,6 +50,12 @@ def run_training(run_id: UUID | str) -> None:
     run = TrainingRun.objects.select_related("viewpoint__product").get(pk=run_id)
     announce.run_state(run)
     follow_up.run_ended(run)
+
+
+def _forget_progress(held: Claim[TrainingRun]) -> None:
+    """Steps, speed and time left of an earlier attempt would be read as those of this one."""
+    held.job.progress, held.job.stage = {}, ""
+    held.write(progress={}, stage="")
 
 
 def _work(held: Claim[TrainingRun], lease: Lease) -> None:
@@ -162,26 +169,35 @@ def _give_back(held: Claim[TrainingRun]) -> None:
 def _crashed(held: Claim[TrainingRun], status: int, trainer: Trainer) -> None:
     """Queued again while attempts remain. The message is left to the reaper, so that a
     process that dies at once is not started again in a tight loop."""
-    sentence = _crash_sentence(status)
+    cause = _crash_sentence(status)
+    goes_on = held.may_retry()
     with transaction.atomic():
         held.fence()
-        message = "\n".join([sentence, *trainer.last_words()])
+        told = f"{cause} It starts again by itself within a minute." if goes_on else cause
+        message = "\n".join([told, *trainer.last_words()])
         RunLogLine.objects.create(
             run_id=held.id, attempt=held.attempt, level="error", message=message
         )
-        if held.may_retry():
+        if goes_on:
             held.requeue(count_attempt=True)
         else:
-            sentence += " The last lines of its output are in the log of this run."
-            held.finish(JobState.FAILED, error_code="trainer_crashed", error=sentence)
+            held.finish(
+                JobState.FAILED, error_code="trainer_crashed", error=_given_up(cause, status)
+            )
 
 
 def _crash_sentence(status: int) -> str:
+    """What happened. What to do is said only when the run does not go on by itself."""
     if status == -9:
-        return (
-            "The training process was killed; often this means that the machine ran out of "
-            "memory. Close other programs or choose a smaller preset."
-        )
+        return "The training process was killed, often because the machine ran out of memory."
     if status < 0:
         return f"The training process was ended by signal {-status}."
     return f"The training process stopped on an error of its own (exit status {status})."
+
+
+def _given_up(cause: str, status: int) -> str:
+    if status == -9:
+        remedy = "Close other programs or choose a smaller preset, then resume the run."
+    else:
+        remedy = "The last lines of its output are in the log of this run."
+    return f"{cause} It was tried again, and stopped each time. {remedy}"

@@ -66,7 +66,7 @@ class RunRelay:
         ]
         self._fields |= {"stages": self.stages, "backbone": event.get("backbone", "")}
         if event.get("resumed"):
-            self._line("info", "Going on from the last checkpoint.")
+            self._line("info", _goes_on_from(self.held.job.checkpoint))
 
     def _hear_stage(self, event: Event) -> None:
         for stage in self.stages:
@@ -196,6 +196,15 @@ class RunRelay:
                 for line in self._lines[-100:]
             ]
             push(topic, "log", lines=lines)
+
+
+def _goes_on_from(checkpoint: dict[str, Any]) -> str:
+    """Where a resumed run goes on; one that was stopped early has no checkpoint yet."""
+    if not checkpoint:
+        return "Begins again: it was stopped before its first checkpoint."
+    return (
+        f"Goes on from its checkpoint ({checkpoint.get('stage')}, step {checkpoint.get('step')})."
+    )
 
 
 VET_FIELDS = [

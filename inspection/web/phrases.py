@@ -50,7 +50,6 @@ PHRASES: Mapping[str, str | Promise] = {
         "{name} could not be sent: the server does not answer. Check the network and try again."
     ),
     # a training run
-    "run_queued": _("Waits for its turn on this machine."),
     "run_starting": _("Starting"),
     "of_the_run": _("{stage} · {percent} of the run"),
     "step_of": _("step {step} of {steps}"),

@@ -96,6 +96,7 @@ urlpatterns = [
     path("lock/", station.lock, name="lock"),
     path("models/", models.index, name="models"),
     path("models/<uuid:key>/", models.show, name="model"),
+    path("models/<uuid:key>/by-kind/", models.kinds, name="model_by_kind"),
     path("models/<uuid:key>/promote/", models.promote, name="model_promote"),
     path("models/<uuid:key>/gate/", gates.start, name="gate_start"),
     path("models/<uuid:key>/rollback/", gates.rollback, name="model_rollback"),

@@ -4,11 +4,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from inspection.models import Disposition, Job, JobState, ReviewState, Symmetry, Verdict
+from inspection.models import (
+    Disposition,
+    Job,
+    JobState,
+    ReviewState,
+    Symmetry,
+    TrainingRun,
+    Verdict,
+)
 
 from .phrases import PHRASES
 
@@ -85,6 +95,28 @@ CANCELLING = Sign("cancelling", _("Stopping"), "player-stop", "v-review")
 def job_sign(job: Job) -> Sign:
     """The state of a job; one that was asked to stop says so until it has."""
     return CANCELLING if job.cancelling else JOB_SIGNS[JobState(job.state)]
+
+
+SILENT_SHARE = 0.5  # of a lease; it is renewed every quarter of one
+
+
+def run_note(run: TrainingRun) -> str | Promise:
+    """What a run does that has nothing to show for it now; empty while it goes on as it should."""
+    if run.state == JobState.QUEUED and run.attempt:
+        return _("Stopped unexpectedly; goes on by itself within a minute.")
+    if run.state == JobState.QUEUED:
+        return _("Waits for its turn on this machine.")
+    if run.state == JobState.RUNNING and _is_silent(run):
+        return _("Its worker is silent; if it is gone, the run goes on by itself within minutes.")
+    return ""
+
+
+def _is_silent(job: Job) -> bool:
+    """Whether a lease that is renewed all the time was not for a while."""
+    if job.lease_expires_at is None:
+        return False
+    left = (job.lease_expires_at - timezone.now()).total_seconds()
+    return left < settings.JOB_LEASE_S * (1 - SILENT_SHARE)
 
 
 STAGES = {

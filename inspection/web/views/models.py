@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection.models import (
     AuditEvent,
@@ -43,7 +43,6 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     if version.state != ModelVersion.State.ACTIVE:
         active = viewpoint.model_versions.filter(state=ModelVersion.State.ACTIVE).first()
     before = models.version_before(version)
-    labelled = by_kind.latest_labelled(version)
     context: dict[str, Any] = {
         "version": version,
         "product": product,
@@ -70,11 +69,18 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "history": AuditEvent.objects.filter(
             object_type="modelversion", object_id=version.pk
         ).order_by("-id")[:10],
-        "labelled": labelled,
-        "by_kind": by_kind.batch_by_kind(labelled) if labelled else None,
         "rights": Rights(request.user, product),
     }
     return render(request, "models/show.html", context)
+
+
+@require_GET
+def kinds(request: SignedIn, key: UUID) -> HttpResponse:
+    """The result by kind of the newest batch whose parts are known, for the page to load."""
+    version = find(request.user, ModelVersion, key)
+    labelled = by_kind.latest_labelled(version)
+    found = by_kind.batch_by_kind(labelled) if labelled else None
+    return render(request, "batches/_by_kind.html", {"by_kind": found, "labelled": labelled})
 
 
 def figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

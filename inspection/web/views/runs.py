@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
 from inspection.models import (
+    JobState,
     ModelVersion,
     RunLogLine,
     RunMetric,
@@ -103,6 +104,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "log": log_tail(run),
         "rights": rights,
         "flagged": flagged(run),
+        "note": words.run_note(run),
         "preset": next((p[1] for p in PRESETS if p[0] == run.preset), run.preset),
         "symmetries": words.symmetry_words(run.symmetries),
         "choices": choices(version.manifest) if version else [],
@@ -185,7 +187,8 @@ def state(request: SignedIn, key: UUID) -> HttpResponse:
         "sign": {"key": sign.key, "word": sign.word, "icon": sign.icon, "tone": sign.tone},
         "stage": run.stage,
         "stages": stages(run),
-        "progress": run.progress,
+        "progress": run.progress if run.state == JobState.RUNNING else {},
+        "note": words.run_note(run),
         "error": run.error,
         "model": str(version) if version else None,
         "sample": str(sample.pk) if sample else None,

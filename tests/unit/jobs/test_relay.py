@@ -160,11 +160,38 @@ def test_a_crash_is_tried_again_and_fails_after_the_last_attempt(speaks: Speak) 
     speaks("raise RuntimeError('a bug of ours')")
     run = train(make_run(max_attempts=2))
     assert (run.state, run.attempt, run.published_at) == (JobState.QUEUED, 1, None)
+    told = RunLogLine.objects.filter(run=run).last()
+    assert told is not None
+    assert "It starts again by itself" in told.message
     run = train(run)
     assert (run.state, run.error_code) == (JobState.FAILED, "trainer_crashed")
     last = RunLogLine.objects.filter(run=run).last()
     assert last is not None
     assert "a bug of ours" in last.message
+    assert "by itself" not in last.message, "now a person must act"
+
+
+def test_numbers_of_before_a_crash_are_not_shown_as_those_of_now(speaks: Speak) -> None:
+    speaks("raise RuntimeError('a bug of ours')")
+    before = {"fraction": 0.7, "step": 70, "eta_total_s": 20}
+    run = train(make_run(progress=before, stage="inpaint"))
+    assert (run.progress, run.stage) == ({}, "")
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "said"),
+    [({}, "before its first checkpoint"), ({"stage": "inpaint", "step": 40}, "inpaint, step 40")],
+)
+def test_the_log_claims_no_checkpoint_that_is_not_there(
+    speaks: Speak, checkpoint: dict[str, object], said: str
+) -> None:
+    speaks("""
+        say("plan", stages=["inpaint"], resumed=True)
+        sys.exit(75)
+    """)
+    run = train(make_run(checkpoint=checkpoint))
+    told = " ".join(RunLogLine.objects.filter(run=run).values_list("message", flat=True))
+    assert said in told
 
 
 def test_cancel_is_heard_by_a_process_that_looks(speaks: Speak) -> None:

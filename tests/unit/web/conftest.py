@@ -86,6 +86,7 @@ class World:
             + "?from=defects&verdict=fail",
             "good parts alike": reverse("inspection_alike", args=[self.inspection.pk]),
             "model": reverse("model", args=[self.version.pk]),
+            "by kind": reverse("model_by_kind", args=[self.version.pk]),
             "limits": reverse("model_limits", args=[self.version.pk]),
             "other limits": reverse("model_limit_figures", args=[self.version.pk])
             + "?fail=5&review=20&defects=12",

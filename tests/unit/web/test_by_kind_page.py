@@ -1,6 +1,7 @@
 """The result by kind, on the page of a batch and of its model."""
 
 from django.test import Client
+from django.urls import reverse
 
 from inspection.models import Batch, Inspection, Purpose
 from tests.unit.web.conftest import World
@@ -30,8 +31,11 @@ def test_a_labelled_batch_shows_its_kinds_once_all_is_scored(
 
 
 def test_the_model_shows_its_latest_labelled_batch(world: World, engineer: Client) -> None:
-    assert 'id="by-kind"' not in read(engineer, "model", world.version.pk)
+    address = reverse("model_by_kind", args=[world.version.pk])
+    assert address in read(engineer, "model", world.version.pk)
+    Inspection.objects.exclude(batch=world.batch).update(reference_label="")
+    assert 'id="by-kind"' not in read(engineer, "model_by_kind", world.version.pk)
     known(world)
-    page = read(engineer, "model", world.version.pk)
+    page = read(engineer, "model_by_kind", world.version.pk)
     assert 'data-kind="solder_bridge"' in page
     assert f"/batches/{world.batch.pk}/" in page

@@ -71,7 +71,7 @@ def test_a_person_may_let_it_judge_all_the_same(
 ) -> None:
     address = reverse("model_promote", args=[first_try.pk])
     assert address in read(engineer, "model", first_try.pk)
-    engineer.post(address, {"reason": "nothing better yet"})
+    engineer.post(address, {"reason": "nothing better", "override": "no other model yet"})
     first_try.refresh_from_db()
     assert first_try.state == ModelVersion.State.ACTIVE
 

@@ -14,12 +14,13 @@ const speed = ({ rate, unit = "steps" }) => say("rate", { rate: Number(rate).toP
 function progress(now) {
   const { progress: value, stage } = now;
   if (value.fraction !== undefined) $("#run-bar").value = value.fraction;
+  else $("#run-bar").removeAttribute("value"); // nothing is known of this attempt yet
   const word = $(`.stage[data-stage="${stage}"] .stage-word`)?.textContent || stage;
-  $("#run-words").textContent = now.state === "queued" ? say("run_queued") : !stage ? say("run_starting")
+  $("#run-words").textContent = now.note ? now.note : !stage ? say("run_starting")
     : value.fraction === undefined ? word : say("of_the_run", { stage: word, percent: percent(value.fraction) });
   $("#run-rate").textContent = value.step !== undefined && value.steps
     ? [say("step_of", value), value.rate ? speed(value) : ""].filter(Boolean).join(" · ") : "";
-  $("#run-eta").textContent = value.eta_total_s !== undefined && value.eta_total_s !== null ? say("about_left", { time: duration(value.eta_total_s) }) : "";
+  $("#run-eta").textContent = now.state === "running" && value.eta_total_s !== undefined && value.eta_total_s !== null ? say("about_left", { time: duration(value.eta_total_s) }) : "";
   $("#run-hint").textContent = HINTS[stage] || "";
 }
 
@@ -112,6 +113,8 @@ const on = {
 
 function everything() { refresh(); readCurves(); readLog(); }
 watch([`run:${root.dataset.id}`], (push) => on[push.type]?.(push), everything);
+// A worker that died says nothing: that it is silent is seen by asking.
+setInterval(() => { if (!document.hidden && ["running", "queued"].includes(state)) refresh(); }, 10000);
 document.addEventListener("themechange", () => curves.draw(true));
 addEventListener("resize", calmly(() => curves.draw(true), 300));
 $("#log").scrollTop = $("#log").scrollHeight;
