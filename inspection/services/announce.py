@@ -37,6 +37,8 @@ def batch_line(batch: Batch, summary: dict[str, Any]) -> dict[str, Any]:
         "url": f"/batches/{batch.pk}/",
         "state": summary["state"],
         "fraction": summary["scored"] / total if total else None,
+        "scored": summary["scored"],
+        "total": total,
         "eta_s": summary["eta_s"],
     }
 

@@ -277,7 +277,7 @@ def batch_summary(batch: Batch) -> dict[str, Any]:
     last = counts.pop("last")
     started = ScoringChunk.objects.filter(batch=batch).aggregate(first=Min("started_at"))["first"]
     counts["state"] = _state(batch, counts)
-    counts["eta_s"] = _eta(batch, counts, (last - started) if last and started else None)
+    counts["eta_s"] = _eta(counts, (last - started) if last and started else None)
     return counts
 
 
@@ -291,15 +291,15 @@ def _state(batch: Batch, counts: dict[str, Any]) -> str:
     return "scoring" if unfinished else "done"
 
 
-def _eta(batch: Batch, counts: dict[str, Any], spent: timedelta | None) -> float | None:
-    """Seconds until the rest is scored, from how fast results came so far."""
+def _eta(counts: dict[str, Any], spent: timedelta | None) -> float | None:
+    """Seconds until the rest is scored, from how fast results came so far; None before there
+    are enough of them: the speed at calibration says little of a machine that does other work."""
     left = counts["total"] - counts["scored"]
     if left == 0:
         return 0.0
-    if counts["scored"] >= COUNTED_AFTER and spent:
-        return round(left * spent.total_seconds() / counts["scored"], 1)
-    rate = batch.model_version.images_per_second
-    return round(left / rate, 1) if rate else None
+    if counts["scored"] < COUNTED_AFTER or not spent:
+        return None
+    return round(left * spent.total_seconds() / counts["scored"], 1)
 
 
 def announce_batch(batch: Batch) -> None:

@@ -27,6 +27,8 @@ PHRASES: Mapping[str, str | Promise] = {
     "no_unread": _("Notifications"),
     "live": _("Live"),
     "asking": _("Asking every 15 s"),
+    "no_connection": _("No connection to Kintsugi"),
+    "scored_of": _("{n} of {total} scored"),
     "server_answered": _("The server answered {status}. Try again."),
     # uploads
     "accepted": _("Accepted"),
@@ -44,6 +46,12 @@ PHRASES: Mapping[str, str | Promise] = {
         "All {total} files have a receipt: {accepted} accepted, {duplicate} already there, "
         "{refused} refused."
     ),
+    "never_sent": _(
+        "{n} of the {total} announced files were never sent: this page was left before. Drop the "
+        "same files again; those that are here are not sent twice."
+    ),
+    "in_folders": _("These pictures come in folders: {names}."),
+    "in_zip": _("A zip may hold folders."),
     "signed_out": _("You are signed out. Sign in again in another tab, then press “Try again”."),
     "server_answered_for": _("The server answered {status} for {name}. Try again."),
     "no_answer": _(

@@ -17,6 +17,7 @@ from django.db.models import (
 from django.db.models.functions import Coalesce
 
 from inspection.models import (
+    ENDED,
     Batch,
     Dataset,
     DatasetImage,
@@ -57,7 +58,8 @@ def _count_of(rows: QuerySet[Any], group: str) -> Coalesce:
 
 
 def product_cards(products: Any) -> list[Any]:
-    """Each with `thumbs`, `pictures`, `active_model`, `last_batch` and `last_counts`."""
+    """Each with `thumbs`, `pictures`, `run` (that has not ended), `active_model`, `last_batch`
+    and `last_counts`."""
     here = OuterRef("pk")
     mosaic = {
         f"thumb_{i}": Subquery(
@@ -69,9 +71,11 @@ def product_cards(products: Any) -> list[Any]:
     active = ModelVersion.objects.filter(
         viewpoint__product=here, state=ModelVersion.State.ACTIVE
     ).order_by("viewpoint_id")
+    going = TrainingRun.objects.filter(viewpoint__product=here).exclude(state__in=ENDED)
     cards = list(
         products.annotate(
             **mosaic,
+            run_id=Subquery(going.order_by("-id").values("pk")[:1]),
             pictures=_count_of(_items_of(here), "dataset__viewpoint__product"),
             last_batch_id=Subquery(last_batch),
             active_id=Subquery(active.values("pk")[:1]),
@@ -79,8 +83,10 @@ def product_cards(products: Any) -> list[Any]:
     )
     batches = Batch.objects.in_bulk([c.last_batch_id for c in cards if c.last_batch_id])
     models = ModelVersion.objects.in_bulk([c.active_id for c in cards if c.active_id])
+    runs = TrainingRun.objects.in_bulk([c.run_id for c in cards if c.run_id])
     counts = batch_counts(batches)
     for card in cards:
+        card.run = runs.get(card.run_id)
         card.thumbs = [t for i in range(MOSAIC) if (t := getattr(card, f"thumb_{i}"))]
         card.active_model = models.get(card.active_id)
         card.last_batch = batches.get(card.last_batch_id)

@@ -61,6 +61,24 @@ def test_five_hundred_files_none_lost(page: Page, small_pictures: list[str]) -> 
     assert {receipt["outcome"] for receipt in got} == {"accepted"}
 
 
+def test_a_reload_on_the_way_says_what_was_never_sent(
+    page: Page, small_pictures: list[str]
+) -> None:
+    create_product(page, "GONE-1", "Left on the way")
+    page.get_by_role("link", name="Upload pictures").first.click()
+    page.once("dialog", lambda dialog: dialog.accept())  # "leave this page?"
+    page.set_input_files("#pick-files", small_pictures[:200])
+    page.wait_for_url("**/uploads/**")
+    page.wait_for_function("Number(document.querySelector('#uploader').dataset.done) > 3")
+    page.reload()
+    absent = page.locator("#upload-absent")
+    expect(absent).to_be_visible()
+    expect(absent).to_contain_text("of the 200 announced files were never sent")
+    page.set_input_files("#pick-files", small_pictures[:200])
+    expect(page.locator("#upload-done-words")).to_contain_text("200 accepted", timeout=60_000)
+    expect(absent).to_be_hidden()
+
+
 def test_what_is_refused_says_why_and_the_rest_is_kept(
     page: Page, small_pictures: list[str], tmp_path: Path
 ) -> None:

@@ -77,7 +77,6 @@ def test_from_good_pictures_to_a_heatmap(page: Page, stack: Stack, pictures: Pat
     expect(page.locator("#run")).to_have_attribute("data-state", "paused", timeout=LEARN_MS)
     expect(page.locator("#vetting")).to_have_attribute("data-ready", "yes")
     expect(page.locator("[data-vet]").first).to_be_visible()
-    page.keyboard.press("j")
     with page.expect_response("**/vetting/**"):  # the mark is drawn before the answer comes
         page.keyboard.press("k")
     expect(page.locator("[data-vet]").first).to_have_attribute("data-decision", "kept")

@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
-from inspection.models import Batch, Dataset, DatasetImage, Product, Viewpoint
+from inspection.models import Batch, Dataset, DatasetImage, ModelVersion, Product, Viewpoint
 from inspection.services import datasets, products
 from inspection.services.training import MIN_PICTURES
 from inspection.web import reads, words
@@ -35,10 +35,19 @@ def index(request: SignedIn) -> HttpResponse:
         "cards": reads.product_cards(page.object_list) if page.paginator.count else [],
         "page": page,
         "query": query,
+        "inspected": found.filter(_judges()).count() if page.paginator.count and not query else 0,
         "rights": Rights(request.user, None),
         "min_pictures": MIN_PICTURES,
     }
     return render(request, "products/index.html", context)
+
+
+def _judges() -> Exists:
+    """Products that have a model which judges: the only ones that are inspected."""
+    active = ModelVersion.objects.filter(
+        viewpoint__product=OuterRef("pk"), state=ModelVersion.State.ACTIVE
+    )
+    return Exists(active)
 
 
 @explains

@@ -4,8 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
@@ -93,6 +95,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         version.viewpoint = run.viewpoint
     snapshot = run.snapshot
     rights = Rights(request.user, run.viewpoint.product)
+    suspicious = flagged(run)
     context: dict[str, Any] = {
         "run": run,
         "product": run.viewpoint.product,
@@ -103,8 +106,9 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "sample": run.samples.order_by("-id").first(),
         "log": log_tail(run),
         "rights": rights,
-        "flagged": flagged(run),
+        "flagged": suspicious,
         "note": words.run_note(run),
+        "undecided": sum(item.decision == SnapshotImage.Decision.OPEN for item in suspicious),
         "preset": next((p[1] for p in PRESETS if p[0] == run.preset), run.preset),
         "symmetries": words.symmetry_words(run.symmetries),
         "choices": choices(version.manifest) if version else [],
@@ -160,7 +164,13 @@ def vetting_decide(request: SignedIn, key: UUID, item: UUID) -> HttpResponse:
 @explains
 def vetting_suggested(request: SignedIn, key: UUID) -> HttpResponse:
     run = find(request.user, TrainingRun, key)
-    training.decide_all_suggested(request.user, run)
+    left_out = training.decide_all_suggested(request.user, run)
+    if left_out:
+        told = ngettext("{n} picture is left out.", "{n} pictures are left out.", left_out)
+        messages.success(request, told.format(n=left_out))
+    else:
+        told = gettext("Nothing more is suggested to leave out; every picture stays as it was.")
+        messages.info(request, told)
     return redirect("run", run.pk)
 
 

@@ -1,5 +1,6 @@
 """Batches: pinned model, chunks, closing, cancelling, and what the page is told."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +155,19 @@ def test_the_summary_counts_each_part_once(django_assert_max_num_queries: Any) -
         "review": 2,
         "errors": 1,
         "skipped": 1,
-        "eta_s": 1.0,  # two left, two a second
+        "eta_s": None,  # nothing says when the first of them was begun
         "state": "scoring",
     }
+
+
+@pytest.mark.parametrize(("scored", "left"), [(4, None), (5, 4.0)])
+def test_the_time_left_is_measured_or_not_told(scored: int, left: float | None) -> None:
+    batch = make_batch(sealed_at=timezone.now())
+    began = timezone.now() - timedelta(seconds=scored * 2)
+    make_chunk(batch, started_at=began)
+    for _ in range(scored):
+        done = began + timedelta(seconds=scored * 2)
+        make_inspection(batch, verdict=Verdict.PASSED, disposition="auto", completed_at=done)
+    make_inspection(batch)
+    make_inspection(batch)
+    assert batches.batch_summary(batch)["eta_s"] == left

@@ -1,6 +1,6 @@
 // The frame of every page: theme, keys, menus, and the status bar of all running work.
 import { $, $$, duration, getJson, make, percent, say, typing } from "./kit.js";
-import { watch } from "./live.js";
+import { heard, watch } from "./live.js";
 
 const actions = {
   theme() {
@@ -82,7 +82,7 @@ function line(job) {
   const title = job.kind === "upload" ? say("job_upload", { place: job.title }) : job.title;
   const parts = [make("a", { href: job.url }, make("b", {}, title))];
   if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
-    parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, percent(job.fraction)));
+    parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, job.kind === "batch" ? say("scored_of", { n: job.scored, total: job.total }) : percent(job.fraction)));
   const word = WORDS[job.state] || (job.eta_s ? say("left", { time: duration(job.eta_s) }) : "");
   if (word) parts.push(make("span", {}, word));
   return make("span", { class: "status-job" }, ...parts);
@@ -107,8 +107,11 @@ async function fetchJobs() {
     const answer = await getJson(document.body.dataset.running);
     jobs.clear();
     for (const job of answer.jobs) jobs.set(job.id, job);
+    heard(true);
     draw();
-  } catch { /* the next connect or poll asks again */ }
+  } catch (error) { // the next connect or poll asks again
+    heard(!(error instanceof TypeError) && !/^50[234]$/.test(error.message));
+  }
 }
 
 if (document.body.dataset.running) {

@@ -35,6 +35,13 @@ function show(state, word) {
   if (place) place.textContent = word;
 }
 
+/** Whether the server answers, told by whoever asked it while the socket is down. */
+export function heard(answered) {
+  if (open) return;
+  if (answered) show("off", say("asking"));
+  else show("gone", say("no_connection"));
+}
+
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/ws/live/`);
@@ -53,9 +60,10 @@ function connect() {
     for (const { onPush } of watchers.get(message.topic) || []) onPush(message);
   };
   socket.onclose = (event) => {
+    const before = open;
     open = false;
-    show("off", say("asking"));
-    if (event.code === 4401) return; // signed out: the next page asks to sign in
+    if (event.code === 4401) { show("off", say("asking")); return; } // signed out: the next page asks to sign in
+    if (before) refreshAll(); // is it the socket, or the server? who asks will know
     setTimeout(connect, wait + Math.random() * 300);
     wait = Math.min(wait * 2, 15000);
   };

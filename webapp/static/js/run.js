@@ -57,7 +57,9 @@ async function refresh() {
 }
 
 async function readCurves() {
-  curves.take(await getJson(root.dataset.metricsUrl).catch(() => ({})));
+  const known = await getJson(root.dataset.metricsUrl).catch(() => null);
+  if (!known) return; // what was drawn stays
+  curves.take(known);
   drawCurves();
 }
 

@@ -17,6 +17,7 @@ const list = $("#receipts"), inner = $("#receipts-inner"), bar = $("#upload-bar"
 const entries = new Map();
 const fresh = new Set(); // accepted since this page was opened
 let shown = [], filter = "all", upload = null, after = "", began = 0, archives = [], failed = false, closed = true, closing = false, opening = null;
+let meaning = "", folded = false, announced = 0, left = false; // left: the page was, while files were on their way
 
 const sender = new Sender({ changed: calmly(draw, 120), idle: () => void finish(), stopped: halted });
 
@@ -29,22 +30,38 @@ function useUpload(addresses) {
 }
 
 async function open(count) {
-  const folders = $("#folders")?.value || "";
+  const folders = $("#folders")?.value || meaning;
   const addresses = await postJson(zone.dataset.open, { expected_files: count, folders, viewpoint: zone.dataset.viewpoint || "" });
   after = "";
   useUpload(addresses);
   if (zone.dataset.rename) history.replaceState(null, "", addresses.upload);
 }
 
+/** In a trial, folder names may say what the parts are: that is asked, never ignored. */
+async function askMeaning(found) {
+  const box = $("#ask-folders");
+  if (!box) return;
+  const names = [...new Set(found.map(({ path }) => path.split("/").at(-2)).filter(Boolean))].sort();
+  const zips = found.some(({ path }) => /\.zip$/i.test(path));
+  if (!names.length && !zips) return;
+  const shown = names.length > 12 ? [...names.slice(0, 12), "…"] : names;
+  $("[data-found]", box).textContent = names.length ? say("in_folders", { names: shown.join(", ") }) : say("in_zip");
+  box.returnValue = "";
+  box.showModal();
+  await new Promise((done) => box.addEventListener("close", done, { once: true }));
+  meaning = box.returnValue;
+}
+
 async function take(found) {
-  const coming = found.map((one) => ({ key: keyOf(one), name: one.path, size: one.file.size, file: one.file, sent: 0, outcome: "waiting", message: "" }))
+  const once = new Map(found.map((one) => [keyOf(one), one])); // the same file chosen twice is one file
+  const coming = [...once].map(([key, one]) => ({ key, name: one.path, size: one.file.size, file: one.file, sent: 0, outcome: "waiting", message: "" }))
     .filter((entry) => !entries.has(entry.key) || entries.get(entry.key).outcome === "unsent");
   if (!coming.length) { if (found.length) tell(say("sent_already"), "v-none", "info-circle"); return; }
   if (!sender.busy) began = performance.now();
   for (const entry of coming) entries.set(entry.key, entry);
   draw();
   try {
-    if (closed || !upload) await (opening ||= open(coming.length).finally(() => { opening = null; }));
+    if (closed || !upload) await (opening ||= askMeaning(found).then(() => open(coming.length)).finally(() => { opening = null; }));
     halted("");
     sender.add(coming);
   } catch (error) {
@@ -65,6 +82,7 @@ async function ask() {
       for (const receipt of answer.receipts) heard(receipt);
       ({ after, more, archives } = answer);
       closed = answer.progress.closed;
+      announced = answer.progress.total;
       failed = answer.progress.state === "failed";
     }
     for (const archive of archives) {
@@ -89,7 +107,7 @@ function heard(receipt) {
 
 async function finish() {
   const keep = $("#keep-open")?.checked;
-  if (!upload || closed || closing || keep || [...entries.values()].some((entry) => entry.outcome === "unsent")) { draw(); return; }
+  if (!upload || closed || closing || keep || absent(tally()) || [...entries.values()].some((entry) => entry.outcome === "unsent")) { draw(); return; }
   closing = true;
   try {
     await postJson(upload.upload_close);
@@ -121,18 +139,27 @@ function tally() {
   return { ...count, total, part };
 }
 
+/** Files that were announced and never came, because the page was left before. */
+const absent = (now) => (left && !closed ? Math.max(0, announced - now.total) : 0);
+
 function draw() {
-  const now = tally(), done = now.total - now.waiting, all = entries.size > 0;
+  const now = tally(), missing = absent(now), done = now.total - now.waiting, all = entries.size > 0 || missing > 0;
+  now.total += missing;
+  $("#upload-absent").hidden = !missing || sender.busy;
+  $("p", $("#upload-absent")).textContent = say("never_sent", { n: missing, total: now.total });
   $("#upload-progress").hidden = !all;
   zone.classList.toggle("has-files", all);
   bar.max = Math.max(now.total, 1);
   bar.value = now.part;
   $("#upload-count").textContent = say("have_receipts", { n: done, total: now.total });
   for (const name of ["accepted", "duplicate", "refused"]) $(`#n-${name}`).textContent = now[name] + (name === "refused" ? now.unsent : 0);
-  const left = now.total - now.part;
-  $("#upload-eta").textContent = sender.busy && now.part > 3 && began ? say("about_left", { time: duration(left * (performance.now() - began) / 1000 / now.part) }) : "";
-  const ended = all && !sender.busy && left < 0.001;
+  const open = now.total - now.part;
+  $("#upload-eta").textContent = sender.busy && now.part > 3 && began ? say("about_left", { time: duration(open * (performance.now() - began) / 1000 / now.part) }) : "";
+  const ended = all && !sender.busy && open < 0.001;
   $("#upload-done").hidden = !(ended && !now.unsent && closed);
+  // The verdicts below are what one waits for; receipts that all say the same make way.
+  const fold = "fold" in zone.dataset && ended && closed && now.accepted === now.total;
+  if (fold !== folded) { folded = fold; $("#upload-receipts").open = !fold; }
   $("#upload-done-words").textContent = say("all_have_receipts", now);
   $("#upload-retry").hidden = !now.unsent;
   const good = $("#good-count");
@@ -192,6 +219,7 @@ for (const chip of $$("[data-filter]", zone))
     list.scrollTop = 0;
     draw();
   });
+$("#upload-receipts").addEventListener("toggle", () => window.requestAnimationFrame(rows));
 list.addEventListener("scroll", () => window.requestAnimationFrame(rows), { passive: true });
 $("#upload-again").addEventListener("click", () => { halted(""); sender.again(); });
 $("#upload-retry").addEventListener("click", () => {
@@ -212,6 +240,7 @@ addEventListener("resize", () => { ROW = narrow.matches ? 68 : 46; draw(); });
 if (zone.dataset.id) {
   const name = (kebab) => zone.dataset[kebab];
   useUpload({ id: name("id"), upload: name("page"), upload_file: name("files"), upload_close: name("close"), upload_receipts: name("receipts") });
+  left = true;
   ask();
 }
 draw();

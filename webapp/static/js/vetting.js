@@ -1,14 +1,21 @@
 // Deciding on suspicious pictures with one key each: k keeps, x leaves out.
-import { $$, postJson, tell, typing } from "./kit.js";
+import { $, $$, postJson, tell, typing } from "./kit.js";
 
 const vets = $$("[data-vet]");
-const here = () => vets.indexOf(document.activeElement.closest?.("[data-vet]"));
+let marked = 0; // a click elsewhere takes the focus away, not the mark
+const here = () => {
+  const at = vets.indexOf(document.activeElement.closest?.("[data-vet]"));
+  return at < 0 ? marked : at;
+};
 
 function mark(vet, decision) {
   vet.dataset.decision = decision;
   vet.className = `vet vet-${decision}`;
   for (const button of $$("button[name=keep]", vet))
     button.setAttribute("aria-pressed", (button.value === "yes") === (decision === "kept") && decision !== "open");
+  const undecided = vets.filter((one) => one.dataset.decision === "open").length;
+  $("#undecided").hidden = !undecided;
+  $("#undecided [data-n]").textContent = undecided;
 }
 
 async function decide(vet, keep) {
@@ -19,7 +26,8 @@ async function decide(vet, keep) {
 }
 
 function move(by) {
-  const next = vets[Math.max(0, Math.min(vets.length - 1, here() + by))];
+  marked = Math.max(0, Math.min(vets.length - 1, here() + by));
+  const next = vets[marked];
   next?.focus();
   next?.scrollIntoView({ block: "nearest", behavior: "smooth" });
 }
@@ -30,6 +38,11 @@ for (const vet of vets)
     decide(vet, event.submitter.value === "yes");
   });
 
+// The first that waits is marked at once, so that the first key decides on what is seen to be marked.
+marked = Math.max(0, vets.findIndex((one) => one.dataset.decision === "open"));
+vets[marked]?.focus({ preventScroll: true, focusVisible: true });
+for (const [at, vet] of vets.entries()) vet.addEventListener("focusin", () => { marked = at; });
+
 document.getElementById("vetting")?.setAttribute("data-ready", "yes");
 
 // Captured, so that here k keeps and does not also go to the previous.
@@ -39,7 +52,6 @@ document.addEventListener("keydown", (event) => {
   if (!act) return;
   event.preventDefault();
   event.stopImmediatePropagation();
-  if (here() < 0) { move(1); return; }
   act();
   if (event.key === "k" || event.key === "x") move(1);
 }, true);
