@@ -19,7 +19,7 @@ def run_line(run: TrainingRun) -> dict[str, Any]:
     return {
         "id": str(run.pk),
         "kind": "training",
-        "title": str(run),
+        "title": f"Run {run.number} of {run.viewpoint.product.name}",
         "url": f"/runs/{run.pk}/",
         "state": run.state,
         "fraction": progress.get("fraction"),

@@ -41,6 +41,30 @@ def save_pictures(
     }
 
 
+PLACE = 0.08  # of a side: the box around a strongest place that nothing outlines
+
+
+def strongest_place(map_: Any) -> dict[str, Any]:
+    """The highest value of a map in which nothing reaches the line of a region: a verdict that
+    is no pass must be able to say where to look first. `faint` says that it is no outline."""
+    import numpy as np
+
+    row, column = np.unravel_index(int(np.argmax(map_)), map_.shape)
+    tall, wide = map_.shape
+    x, y = (float(at) + 0.5 for at in (column, row))
+    return {
+        "x": min(max(0.0, x / wide - PLACE / 2), 1 - PLACE),
+        "y": min(max(0.0, y / tall - PLACE / 2), 1 - PLACE),
+        "width": PLACE,
+        "height": PLACE,
+        "area": PLACE * PLACE,
+        "peak": float(map_[row, column]),
+        "polygon": [],
+        "p_value": None,
+        "faint": True,
+    }
+
+
 def remove_pictures(fields: dict[str, str]) -> None:
     """Delete what `save_pictures` stored for a result that was not written after all."""
     for key in fields.values():

@@ -31,7 +31,7 @@ from inspection.models import (
 from . import announce, gate
 from .batches import announce_batch, batch_summary, skip_unfinished
 from .images import local_path
-from .result_files import remove_pictures, save_pictures
+from .result_files import remove_pictures, save_pictures, strongest_place
 from .verdicts import complete, judge
 
 if TYPE_CHECKING:
@@ -187,6 +187,9 @@ def _result(
     result.scores = _finite(outcome.scores)
     result.paper_score = _finite({"eq7": outcome.paper_score}).get("eq7")
     result.regions = [_region(region) for region in outcome.regions]
+    passed = judgement.verdict == Verdict.PASSED and judgement.disposition == Disposition.AUTO
+    if not result.regions and not passed:
+        result.regions = [strongest_place(outcome.map)]
     return result
 
 

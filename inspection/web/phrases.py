@@ -65,6 +65,7 @@ PHRASES: Mapping[str, str | Promise] = {
     "unit_steps": _("steps"),
     "unit_pictures": _("pictures"),
     "step": _("step"),
+    "curve_loss": _("How far off it still is: lower is better"),
     "samples": _("Sample parts and their restorations"),
     # charts of the Today page
     "p_chart_point": _("{share} of {n} called; limits {low} to {high}"),

@@ -200,6 +200,14 @@ FIGURES = {
     "auroc": _("AUROC"),
 }
 
+# What a run did with its pictures, as a manifest names them.
+IMAGES = {
+    "train": _("learned from"),
+    "held_out": _("held back to choose the setting"),
+    "calibration": _("kept to set the limits"),
+    "excluded": _("left out"),
+}
+
 FLAGS = {
     "unlike_the_others": _("unlike the others"),
     "blurred": _("blurred"),
@@ -210,12 +218,16 @@ FLAGS = {
 }
 
 
-def usual_stages(method: str) -> list[str]:
-    """What a run of this method does, before its process has planned it."""
+def usual_stages(method: str, *, stand_in: bool = False) -> list[str]:
+    """What a run of this method does, before its process has planned it. Where an encoder of its
+    own stands in for the weights file, pictures are vetted with it, so it learns first."""
     left_out = set() if method in PRETRAINED else {"pretrain"}
     left_out |= set() if method in REMEMBERING else {"memory"}
     left_out |= {"inpaint"} if method == "memory" else set()
-    return [name for name in STAGES if name not in left_out]
+    names = [name for name in STAGES if name not in left_out]
+    if stand_in and "pretrain" in names:
+        names.sort(key=lambda name: name != "pretrain")
+    return names
 
 
 def stage_word(stage: str) -> str:
@@ -240,6 +252,10 @@ def figure_word(name: str) -> str:
 def action_word(action: str) -> str:
     """`model.operating_point` → `Operating point`."""
     return action.partition(".")[2].replace("_", " ").capitalize() or action
+
+
+def image_word(name: str) -> str | Promise:
+    return IMAGES.get(name, name.replace("_", " "))
 
 
 def flag_word(flag: str) -> str:

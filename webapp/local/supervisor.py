@@ -1,5 +1,6 @@
 """Keeps a set of processes running until it is told to stop, then stops them all, in order."""
 
+import contextlib
 import signal
 import time
 from collections import Counter
@@ -12,6 +13,9 @@ from .processes import Child, Spec, adopt_orphans, end_orphans, tail
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_EVERY_S = 0.2
+STOPPING = (
+    "Stopping; a training saves its state (up to a minute). Ctrl-C again stops everything at once."
+)
 CALM_S = 60.0  # a process that lived this long starts again without a longer wait
 LONGEST_WAIT_S = 30.0
 DEATHS_TOO_MANY = 5  # within one `strict` run
@@ -70,6 +74,8 @@ class Supervisor:
         """Keep everything running until `until()` is true. Raises Stopped when asked to stop."""
         while not until():
             if self._asked:
+                with contextlib.suppress(OSError):  # the terminal may be what went away
+                    self.say(STOPPING)
                 raise Stopped
             self._look_after()
             time.sleep(LOOK_EVERY_S)

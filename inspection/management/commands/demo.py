@@ -62,6 +62,7 @@ class Demo:
         self.var = Path(settings.VAR_DIR)
         self.external_redis = os.environ.get("REDIS_URL", "")
         self.redis_url = self.external_redis or redis.default_url(self.var)
+        self.known_administrator = ""  # of an earlier start
 
     def run(self) -> str:
         """Returns the last line of output: the JSON of --once."""
@@ -98,7 +99,10 @@ class Demo:
         except OperationalError as error:
             raise CannotStart(f"The database cannot be used: {error}") from error
         call_command("collectstatic", interactive=False, verbosity=0)
-        if not users.administrators().exists():
+        known = users.administrators().order_by("id").first()
+        if known:
+            self.known_administrator = known.username
+        else:
             who, password = users.create_user(None, username=_free_name(), role=Role.ADMINISTRATOR)
             say(boxed(f"User: {who.username}", f"One-time password: {password}", *ONCE_SHOWN))
         connections.close_all()
@@ -118,7 +122,18 @@ class Demo:
     def _tell(self, outcome: dict[str, Any], address: str) -> None:
         if "failed" in outcome:
             say(f"\nThe main job did not end well: {outcome['failed']}\n")
+        if self.known_administrator:
+            say(boxed(*known_user(self.known_administrator)))
         say(f"\nOpen {address} in a browser. Ctrl-C stops everything; the data stays in {self.var}")
+
+
+def known_user(name: str) -> tuple[str, ...]:
+    """Who signs in at a later start: the password is not known here, only how to get another."""
+    return (
+        f"User: {name}",
+        "The password of before is still valid.",
+        f"Lost it? .venv/bin/python manage.py user reset {name}",
+    )
 
 
 def _last_line(outcome: dict[str, Any]) -> str:

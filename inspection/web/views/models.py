@@ -21,6 +21,7 @@ from inspection.web import reads, reads_models, words
 from inspection.web.access import Rights, SignedIn, explains, find, visible
 
 PER_PAGE = 100
+SPEED = "images_per_second"
 
 
 @require_safe
@@ -65,7 +66,9 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "images": manifest.get("images", {}),
         "calibration": manifest.get("calibration", {}),
         "files": manifest.get("files", {}),
-        "plain": {k: v for k, v in manifest.items() if isinstance(v, (str, int, float))},
+        "plain": {
+            k: v for k, v in manifest.items() if isinstance(v, (str, int, float)) and k != SPEED
+        },
         "history": AuditEvent.objects.filter(
             object_type="modelversion", object_id=version.pk
         ).order_by("-id")[:10],
@@ -87,6 +90,8 @@ def figures(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Plain numbers of nested metrics, with names that a person can read."""
     found: list[tuple[str, Any]] = []
     for name, value in metrics.items():
+        if name == SPEED:
+            continue  # said once, with what it is, where the model comes from
         word = prefix + words.figure_word(name)
         if isinstance(value, dict):
             found += figures(value, f"{word} › ")

@@ -36,6 +36,7 @@ PRESETS = (
     ("compact", _("Compact"), _("128 px. For a computer without, or with a small, GPU."), 10),
     ("paper", _("Paper"), _("256 px, all of the method. Needs a GPU."), 60),
 )
+SCORING_NETWORK = "squeezenet1_1"
 LOG_LINES = 200
 MAX_POINTS = 2000
 
@@ -67,7 +68,7 @@ def start(request: SignedIn, key: UUID) -> HttpResponse:
         "methods": [(name, *told) for name, told in words.METHODS.items()],
         "symmetries": words.symmetry_words(viewpoint.symmetries),
         "expected": training.expected_seconds("compact", 10),
-        "weights": [w for w in weights.installed() if w.network == "squeezenet1_1"],
+        "weights": [w for w in weights.installed() if w.network == SCORING_NETWORK],
         "free_gb": disk.free_gb(),
         "disk_low": disk.free_gb() < settings.MIN_FREE_GB,
         "min_free_gb": settings.MIN_FREE_GB,
@@ -119,9 +120,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
 
 def stages(run: TrainingRun) -> list[dict[str, Any]]:
     """The steps in the order they run; before a worker has planned them, the usual ones."""
-    planned = run.stages or [
-        {"name": name, "state": "waiting"} for name in words.usual_stages(run.method)
-    ]
+    planned = run.stages or [{"name": name, "state": "waiting"} for name in _usual_stages(run)]
     return [
         {
             "name": stage["name"],
@@ -131,6 +130,11 @@ def stages(run: TrainingRun) -> list[dict[str, Any]]:
         }
         for stage in planned
     ]
+
+
+def _usual_stages(run: TrainingRun) -> list[str]:
+    there = any(one.network == SCORING_NETWORK for one in weights.installed())
+    return words.usual_stages(run.method, stand_in=not there)
 
 
 def log_tail(run: TrainingRun) -> list[RunLogLine]:

@@ -84,6 +84,16 @@ def test_what_ignores_a_polite_stop_is_killed_after_its_grace(house: House, tmp_
     assert all_gone(ours)
 
 
+def test_a_stop_is_answered_at_once(house: House, tmp_path: Path) -> None:
+    running = house("stubborn")
+    pids(tmp_path, "stubborn")
+    running.send_signal(signal.SIGINT)
+    assert running.stdout
+    assert running.stdout.readline().startswith("Stopping; a training saves its state")
+    assert running.poll() is None, "said before anything is waited for"
+    running.wait(10)
+
+
 def test_a_second_ctrl_c_does_not_wait_for_the_grace(house: House, tmp_path: Path) -> None:
     running = house("stubborn")
     ours = pids(tmp_path, "stubborn")

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
@@ -9,6 +10,8 @@ from django.utils import timezone
 
 from inspection.models import Batch, Inspection, JobState, ModelVersion, SnapshotImage, TrainingRun
 from inspection.services import announce, batches
+from inspection.services.result_files import strongest_place
+from inspection.web import words
 from tests.unit.web.conftest import World
 from tests.unit.web.test_pages import read
 
@@ -73,3 +76,35 @@ def test_only_a_trial_asks_what_folder_names_mean(world: World, engineer: Client
     assert 'id="ask-folders"' not in read(engineer, "batch", world.batch.pk)
     Batch.objects.filter(pk=world.batch.pk).update(purpose="trial")
     assert 'id="ask-folders"' in read(engineer, "batch", world.batch.pk)
+
+
+def test_words_of_experts_stand_behind_a_disclosure(world: World, engineer: Client) -> None:
+    page = read(engineer, "inspection", world.inspection.pk)
+    assert page.index("For experts") < page.index("Eq. 7")
+    model = read(engineer, "model", world.version.pk)
+    assert '<details class="card vetting" id="manifest">' in model
+    bar = re.search(r'data-notice="stand-in".*?</div>', page, re.DOTALL)
+    assert bar
+    assert "finds fewer defects" in bar[0]
+    assert "ssl_encoder" not in bar[0]
+
+
+def test_a_faint_verdict_says_where_to_look_first(world: World, engineer: Client) -> None:
+    assert "data-faint" not in read(engineer, "inspection", world.inspection.pk)
+    world.result.regions = [strongest_place(np.eye(40)[::-1] * 0.1)]
+    world.result.save()
+    page = read(engineer, "inspection", world.inspection.pk)
+    assert "data-faint" in page
+    assert 'id="regions"' in page
+
+
+def test_a_model_says_one_speed(world: World, engineer: Client) -> None:
+    world.version.manifest |= {"images_per_second": 2.5, "metrics": {"images_per_second": 2.5}}
+    world.version.save()
+    assert read(engineer, "model", world.version.pk).lower().count("pictures per second") == 1
+
+
+def test_stages_before_the_plan_are_in_the_order_of_the_plan() -> None:
+    assert words.usual_stages("fused")[:2] == ["vet", "pretrain"]
+    assert words.usual_stages("fused", stand_in=True)[:2] == ["pretrain", "vet"]
+    assert words.usual_stages("memory", stand_in=True)[0] == "vet"

@@ -9,7 +9,10 @@ const actions = {
     document.documentElement.setAttribute("data-bs-theme", next);
     document.dispatchEvent(new Event("themechange"));
   },
-  keys: () => $("#keys").showModal(),
+  keys() { // only those that do something on this page
+    for (const line of $$("#keys [data-needs]")) line.hidden = !$(line.dataset.needs);
+    $("#keys").showModal();
+  },
   dismiss: (button) => button.closest(".toast-line").remove(),
 };
 

@@ -1,11 +1,12 @@
 // Loss curves with uPlot: a small chart per value, the newest stage first.
-import { make, resolved } from "./kit.js";
+import { $$, make, resolved, say } from "./kit.js";
 
 const CALM = ["loss", "total"];
 
 export class Curves {
-  constructor(place) {
-    Object.assign(this, { place, data: new Map(), stage: null, chosen: false, charts: new Map() });
+  /** `more` is a disclosure for the values that only an expert reads. */
+  constructor(place, more) {
+    Object.assign(this, { place, more, data: new Map(), stage: null, chosen: false, charts: new Map() });
   }
 
   get any() { return this.data.size > 0; }
@@ -52,21 +53,25 @@ export class Curves {
     if (afresh || this.drawn !== `${this.stage}|${names}`) {
       for (const chart of this.charts.values()) chart.destroy();
       this.charts.clear();
-      this.place.replaceChildren();
+      for (const place of [this.place, ...$$(".curves", this.more)]) place.replaceChildren();
       this.drawn = `${this.stage}|${names}`;
     }
     if (!rows.length) return;
     const steps = rows.map(([step]) => step);
+    const plain = names.some((name) => CALM.includes(name)) ? CALM : names.slice(0, 1);
+    this.more.hidden = names.every((name) => plain.includes(name));
     for (const name of names) {
+      if (!plain.includes(name) && !this.more.open) continue; // it has no width while it is folded
       const series = [steps, rows.map(([, values]) => values[name] ?? null)];
       if (this.charts.has(name)) this.charts.get(name).setData(series);
-      else this.charts.set(name, this.chart(name, series));
+      else this.charts.set(name, this.chart(name, series, plain.includes(name)));
     }
   }
 
-  chart(name, series) {
-    const box = make("figure", { class: "curve" }, make("figcaption", {}, name.replaceAll("_", " ")));
-    this.place.append(box);
+  chart(name, series, plain) {
+    const told = CALM.includes(name) ? say("curve_loss") : name.replaceAll("_", " ");
+    const box = make("figure", { class: "curve" }, make("figcaption", {}, told));
+    (plain ? this.place : $$(".curves", this.more)[0]).append(box);
     const colour = (token) => resolved(token);
     const axis = { stroke: colour("--k-dim"), grid: { stroke: colour("--k-line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 26 };
     return new uPlot({

@@ -6,16 +6,19 @@ import { watch } from "./live.js";
 const root = $("#run");
 const HINTS = Object.fromEntries($$(".stage").map((stage) => [stage.dataset.stage, stage.title]));
 let state = root.dataset.state;
-const curves = new Curves($("#curves"));
+const curves = new Curves($("#curves"), $("#curves-more"));
 
 const UNITS = { steps: say("unit_steps"), pictures: say("unit_pictures") };
 const speed = ({ rate, unit = "steps" }) => say("rate", { rate: Number(rate).toPrecision(3), unit: UNITS[unit] || unit });
+
+// A step that no plan names, as the server says it.
+const spoken = (stage) => (stage || "").replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
 
 function progress(now) {
   const { progress: value, stage } = now;
   if (value.fraction !== undefined) $("#run-bar").value = value.fraction;
   else $("#run-bar").removeAttribute("value"); // nothing is known of this attempt yet
-  const word = $(`.stage[data-stage="${stage}"] .stage-word`)?.textContent || stage;
+  const word = $(`.stage[data-stage="${stage}"] .stage-word`)?.textContent || spoken(stage);
   $("#run-words").textContent = now.note ? now.note : !stage ? say("run_starting")
     : value.fraction === undefined ? word : say("of_the_run", { stage: word, percent: percent(value.fraction) });
   $("#run-rate").textContent = value.step !== undefined && value.steps
@@ -86,6 +89,7 @@ function table() {
     make("td", { class: "num", "data-label": i ? names[i - 1].replaceAll("_", " ") : say("step") }, value === null || value === undefined ? "–" : i ? Number(value).toPrecision(4) : String(value))))));
 }
 $("#curve-table").addEventListener("toggle", table);
+$("#curves-more").addEventListener("toggle", () => curves.draw(true));
 
 function logLines(lines) {
   const place = $("#log"), down = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
