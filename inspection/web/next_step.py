@@ -67,16 +67,21 @@ def _after_first_try(product: object, model: ModelVersion, tried: bool) -> NextS
     """A first try judges nothing but trials: one of them, then a model that is meant to judge."""
     if tried:
         return NextStep(
-            "So far there is only a first try. Train with Compact, so that a model can judge "
-            "production.",
-            "Train with Compact",
+            _(
+                "So far there is only a first try. Train with Compact, so that a model can judge "
+                "production."
+            ),
+            _("Train with Compact"),
             reverse("train", args=[product]),
             "cpu",
         )
     return NextStep(
-        f"Model {model.number} is ready for trials: give it a batch of pictures, good and bad. To "
-        "judge production, train with Compact.",
-        "Try it on a batch",
+        _(
+            "Model %(n)s is ready for trials: give it a batch of pictures, good and bad. To judge "
+            "production, train with Compact."
+        )
+        % {"n": model.number},
+        _("Try it on a batch"),
         reverse("batch_new", args=[product]),
         "photo-scan",
     )

@@ -116,7 +116,7 @@ def _is_silent(job: Job) -> bool:
     if job.lease_expires_at is None:
         return False
     left = (job.lease_expires_at - timezone.now()).total_seconds()
-    return left < settings.JOB_LEASE_S * (1 - SILENT_SHARE)
+    return bool(left < settings.JOB_LEASE_S * (1 - SILENT_SHARE))
 
 
 STAGES = {

@@ -27,7 +27,7 @@ def test_the_status_bar_claims_nothing_before_it_has_asked(engineer: Client) -> 
 def test_a_card_says_what_its_run_does(world: World, engineer: Client) -> None:
     runs = TrainingRun.objects.filter(viewpoint__product=world.product)
     runs.update(state=JobState.DONE)
-    assert "data-run" not in read(engineer, "products")
+    assert 'data-run="' not in read(engineer, "products")
     last = runs.order_by("-id")[0]
     for state, said in (
         (JobState.PAUSED, f"Run {last.number} waits for you"),
