@@ -66,10 +66,11 @@ def test_a_reload_on_the_way_says_what_was_never_sent(
 ) -> None:
     create_product(page, "GONE-1", "Left on the way")
     page.get_by_role("link", name="Upload pictures").first.click()
-    page.once("dialog", lambda dialog: dialog.accept())  # "leave this page?"
+    page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
     page.set_input_files("#pick-files", small_pictures[:200])
     page.wait_for_url("**/uploads/**")
-    page.wait_for_function("Number(document.querySelector('#uploader').dataset.done) > 3")
+    while int(page.get_attribute("#uploader", "data-done") or 0) < 4:
+        page.wait_for_timeout(50)
     page.reload()
     absent = page.locator("#upload-absent")
     expect(absent).to_be_visible()
