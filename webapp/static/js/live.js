@@ -6,6 +6,7 @@ const POLL_MS = 15000;
 let socket = null;
 let wait = 500;
 let open = false;
+let asked = false; // without the socket: what it would have told is asked for at once
 
 /** Hear of `topics`. `refresh` is called on each connect and, while the socket is down, slowly. */
 export function watch(topics, onPush, refresh) {
@@ -63,7 +64,8 @@ function connect() {
     const before = open;
     open = false;
     if (event.code === 4401) { show("off", say("asking")); return; } // signed out: the next page asks to sign in
-    if (before) refreshAll(); // is it the socket, or the server? who asks will know
+    if (before || !asked) refreshAll(); // is it the socket, or the server? who asks will know
+    asked = true;
     setTimeout(connect, wait + Math.random() * 300);
     wait = Math.min(wait * 2, 15000);
   };
