@@ -97,13 +97,15 @@ def test_from_good_pictures_to_a_heatmap(page: Page, stack: Stack, pictures: Pat
     page.wait_for_url("**/batches/**")
     address = page.url
     to_judge = files(pictures / "test")
-    drop(page, to_judge)
+    page.set_input_files("#pick-folder", str(pictures / "test"))  # good/ and one folder a kind
+    page.get_by_role("button", name="Yes, they name the kind").click()
     everything = f"All {len(to_judge)} parts have a verdict"
     expect(page.locator("#batch-head")).to_contain_text(everything, timeout=LONG_MS)
     judged = page.locator(".verdict-tile:not(.waiting)")
     expect(judged).to_have_count(len(to_judge))  # live, not by a reload
     expect(page.locator("[data-notice=stand-in]")).to_be_visible()
     expect(page.locator("[data-notice=first-try]")).to_be_visible()
+    expect(page.locator("#by-kind tr[data-kind=good]")).to_be_visible()
     counts = [int(n) for n in page.locator("[data-count] strong").all_inner_texts()]
     assert sum(counts) == len(to_judge)
     page.reload()
