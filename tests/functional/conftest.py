@@ -16,11 +16,9 @@ SLOW_MS = 20_000
 expect.set_options(timeout=SLOW_MS)
 
 
+@pytest.hookimpl(trylast=True)  # pytest itself moves tests that share a browser together
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Last of all: Playwright leaves its event loop running, and a thread holds only one.
-
-    The files are also what is shared out where tests run side by side (tests/conftest.py).
-    """
+    """Last of all: Playwright leaves its event loop running, and a thread holds only one."""
     for item in items:
         if _is_functional(item):
             item.add_marker(pytest.mark.functional)
