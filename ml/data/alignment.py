@@ -143,21 +143,22 @@ class Aligner:
 
 
 def fit(
-    images: Tensor, check: Callable[[], None] | None = None, batch: int = 16
+    images: Tensor, tick: Callable[[int, int], None] | None = None, batch: int = 16
 ) -> tuple[Aligner | None, float]:
     """An aligner for normals (n, 3, S, S) in 0..1, and the factor by which it brings them closer.
 
     None where alignment is not worth it: parts that turn freely, textures, or parts that lie
-    still already.
+    still already. `tick(done, total)` follows each batch of each round.
     """
     grey = images[:FIT_ON].mean(1, keepdim=True)
     before = template = grey.mean(0)
     moved = grey
-    for _ in range(ROUNDS):
+    batches = torch.split(grey, batch)
+    for turn in range(ROUNDS):
         parts = []
-        for part in torch.split(grey, batch):
-            if check:
-                check()
+        for place, part in enumerate(batches):
+            if tick:
+                tick(turn * len(batches) + place, ROUNDS * len(batches))
             parts.append(warp(part, register(part, template)))
         moved = torch.cat(parts)
         template = moved.mean(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from safetensors.torch import load_file
 
 from ml.checkpoints import write_tensors
@@ -19,28 +21,52 @@ def load(context: Context) -> None:
     wanted = [s for s in job.images if s.id not in job.excluded]
     if not job.images:
         splits.check_enough(0)
-    clock = StageClock(context, "load", "pictures")
-    clock.progress(0, len(wanted))
-    context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker())
+    bar = _Bar(context, len(wanted))
+    size = context.preset.image_size
+    context.pictures = load_pictures(wanted, size, bar.part(bar.pictures))
     for id_, reason in context.pictures.unreadable.items():
         context.log("warning", f"Picture {id_} is left out: {reason}")
     state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
     settle_split(context)
     tiles.settle(context)
-    context.aligner = aligner = _aligner(context)
+    context.aligner = aligner = _aligner(context, bar)
     if aligner:
-        clock = StageClock(context, "load", "pictures")
-        context.pictures = load_pictures(wanted, context.preset.image_size, clock.ticker(), aligner)
+        context.pictures = load_pictures(wanted, size, bar.part(bar.pictures), aligner)
 
 
-def _aligner(context: Context) -> Aligner | None:
+class _Bar:
+    """One bar that only rises over what loading may be: opening the pictures, finding their
+    common pose, opening them again in it. Counted in pictures; where the second and third part
+    are not needed the bar ends early."""
+
+    def __init__(self, context: Context, pictures: int) -> None:
+        self.pictures = pictures
+        self.tick = StageClock(context, "load", "pictures").ticker()
+        self.done, self.total = 0, pictures
+        if keeps_positions(context.job.symmetries):
+            self.total += pictures
+            self.total += 0 if context.state.alignment is not None else min(FIT_ON, pictures)
+        self.tick(0, self.total)
+
+    def part(self, pictures: int) -> Callable[[int, int], None]:
+        """A ticker for a part that is worth so many pictures, whatever it counts itself."""
+        before = self.done
+
+        def tick(step: int, steps: int) -> None:
+            self.done = before + round(pictures * step / max(1, steps))
+            self.tick(min(self.done, self.total), self.total)
+
+        return tick
+
+
+def _aligner(context: Context, bar: _Bar) -> Aligner | None:
     """The product's common pose: fitted once on training normals, then kept."""
     state, path = context.state, context.out / "alignment.safetensors"
     if not keeps_positions(context.job.symmetries):
         return None
     if state.alignment is None:
         normals = context.pictures.subset(state.train[:FIT_ON]).floats()
-        aligner, ratio = fit(normals, context.control.check)
+        aligner, ratio = fit(normals, bar.part(min(FIT_ON, bar.pictures)))
         if aligner:
             write_tensors(path, {"template": aligner.template})
         state.alignment, state.aligned = round(ratio, 4), aligner is not None
