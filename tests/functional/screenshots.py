@@ -1,6 +1,6 @@
 """Pictures of every page, for the README and the docs: `make screenshots`.
 
-    python tests/functional/screenshots.py [FOLDER]
+    python tests/functional/screenshots.py [FOLDER [NAME OF A PAGE …]]
 
 Starts the product in a folder of its own, fills it with the demo's drawings (seed.py, no
 training), and takes every page at 1440 and 390 pixels; docs/pages.md shows them.
@@ -28,7 +28,7 @@ Every page at 1440 and 390 pixels, with the demo's own drawings. `make screensho
 """
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, only: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with Stack(works=False) as stack, sync_playwright() as playwright:
         one_time = stack.one_time_password("anna")
@@ -45,6 +45,8 @@ def main(folder: Path) -> None:
             )
             page = context.new_page()
             for name, address in addresses.items():
+                if only and name not in only:
+                    continue
                 take(page, address, folder / f"{name}{suffix}.webp")
             context.close()
         browser.close()
@@ -92,4 +94,4 @@ def listed(names: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots", sys.argv[2:])

@@ -48,6 +48,7 @@ from inspection.models import (
     Product,
     Purpose,
     ReasonCode,
+    ReportKind,
     ReviewState,
     RunLogLine,
     RunMetric,
@@ -60,7 +61,17 @@ from inspection.models import (
     Verdict,
     Viewpoint,
 )
-from inspection.services import images, notifications, products, reviews, tallies
+from inspection.services import (
+    images,
+    notifications,
+    products,
+    report_job,
+    report_pdf,
+    report_schedules,
+    reports,
+    reviews,
+    tallies,
+)
 from inspection.services.verdicts import strongest_cell
 from inspection.web import urls
 from ml.data.assemblies.writer import defective_sample, good_sample
@@ -88,6 +99,7 @@ def main(units: int) -> None:
     tallies.recount()
     judged_by_people(batch)
     tallies.recount()
+    reported(batch)
     for user in User.objects.all():
         notifications.notify(
             user, kind="run_done", title="Model 2 of Demo assembly is trained", url="/models/"
@@ -247,6 +259,21 @@ def judged_by_people(batch: Batch) -> None:
         state = ReviewState.REJECTED if number == 1 else ReviewState.CONFIRMED
         code = None if number == 1 else reason
         reviews.record_review(user, inspection, state=state, reason_code=code)
+
+
+def reported(batch: Batch) -> None:
+    """Reports that are there, one that waits for its turn, and one that is sent by itself."""
+    user = User.objects.filter(is_active=True).order_by("date_joined").first()
+    if user is None or batch.lot is None:
+        return
+    product, kinds = batch.viewpoint.product, ReportKind
+    for kind in (kinds.LOT_CSV, kinds.LOT_CSV if report_pdf.missing() else kinds.LOT_PDF):
+        made = reports.request_report(user, product, kind=kind, lot=batch.lot)
+        report_job.make(made.pk)
+    reports.request_report(user, product, kind=kinds.LOT_CSV, lot=batch.lot)
+    report_schedules.schedule_report(
+        user, product, kind=kinds.LOT_CSV, every="day", hour=6, recipients=["quality@plant.example"]
+    )
 
 
 def refused_file(batch: Batch) -> None:
