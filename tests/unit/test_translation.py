@@ -3,11 +3,13 @@
 import ast
 import gettext
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.template import Context, Template
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -179,3 +181,19 @@ def test_pages_have_no_english_sentence_left(world: World, user: User) -> None:
         english = [w for w in reader.said if re.search(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}", w)]
         left[name] = [w for w in english if not SAME.search(w) and "looks unlike" not in w]
     assert {name: found for name, found in left.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "how", "said"),
+    [
+        ("en", "j M Y, H:i", "5 Jan 2026, 06:00"),
+        ("zh-hant", "j M Y, H:i", "2026年1月5日 06:00"),
+        ("zh-hant", "D j M", "1月5日 星期一"),
+        ("zh-hant", "Y-m-d", "2026-01-05"),
+    ],
+)
+def test_dates_are_written_in_the_readers_order(language: str, how: str, said: str) -> None:
+    moment = datetime(2026, 1, 5, 6, tzinfo=UTC)
+    with translation.override(language):
+        page = Template("{{ moment|date:how }}").render(Context({"moment": moment, "how": how}))
+    assert page == said

@@ -3,9 +3,11 @@
 from typing import Any
 
 from django import template
+from django.template import defaultfilters
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from inspection.models import Inspection, Job
 from inspection.web import outlines, words
@@ -100,6 +102,26 @@ def field_percent(fraction: Any) -> str:
 def verdict_sign_of(key: str) -> words.Sign:
     """`pass`, `fail` or `review` as the sign that pages show."""
     return words.BY_KEY[key]
+
+
+# How Chinese writes the dates that templates ask for in the English order.
+CHINESE_DATES = (
+    ("D j M Y", "Y年n月j日 D"),
+    ("D j M", "n月j日 D"),
+    ("j M Y", "Y年n月j日"),
+    ("j M", "n月j日"),
+)
+
+
+@register.filter(expects_localtime=True, is_safe=False)
+def date(value: Any, how: str | None = None) -> str:
+    """Django's own filter, in the order of the reader's language."""
+    if how and (get_language() or "").startswith("zh"):
+        for english, chinese in CHINESE_DATES:
+            if english in how:
+                how = how.replace(f"{english},", chinese).replace(english, chinese)
+                break
+    return str(defaultfilters.date(value, how))
 
 
 @register.filter

@@ -1,5 +1,5 @@
 // Loss curves with uPlot: a small chart per value, the newest stage first.
-import { $$, make, resolved, say } from "./kit.js";
+import { $$, chartFont, make, resolved, say } from "./kit.js";
 
 const CALM = ["loss", "total"];
 
@@ -73,7 +73,7 @@ export class Curves {
     const box = make("figure", { class: "curve" }, make("figcaption", {}, told));
     (plain ? this.place : $$(".curves", this.more)[0]).append(box);
     const colour = (token) => resolved(token);
-    const axis = { stroke: colour("--k-dim"), grid: { stroke: colour("--k-line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 26 };
+    const axis = { stroke: colour("--k-dim"), grid: { stroke: colour("--k-line"), width: 1 }, ticks: { show: false }, font: chartFont(), size: 26 };
     return new uPlot({
       width: box.clientWidth, height: 150, cursor: { y: false, points: { size: 6 } }, legend: { show: false },
       scales: { x: { time: false } },

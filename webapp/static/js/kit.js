@@ -71,6 +71,9 @@ export function duration(seconds) {
   return say("hours_minutes", { h: Math.floor(minutes / 60), m: minutes % 60 });
 }
 
+/** The page's own font for canvases: a bare machine has no other that knows Chinese. */
+export const chartFont = () => `11px ${getComputedStyle(document.body).fontFamily}`;
+
 export const percent = (fraction) => say("percent", { n: Math.round(fraction * 100) });
 
 /** A sentence at the corner of the page. */

@@ -1,5 +1,5 @@
 // Charts of the Today page: a p-chart of called parts, an EWMA of good parts' scores.
-import { $, make, resolved, say } from "./kit.js";
+import { $, chartFont, make, resolved, say } from "./kit.js";
 
 const HEIGHT = 240;
 
@@ -14,7 +14,7 @@ function clock(place, at) {
 }
 
 function frame(time, format) {
-  const axis = { stroke: resolved("--k-dim"), grid: { stroke: resolved("--k-line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  const axis = { stroke: resolved("--k-dim"), grid: { stroke: resolved("--k-line"), width: 1 }, ticks: { show: false }, font: chartFont() };
   return [
     { ...axis, size: 28, space: 64, values: (_, splits) => splits.map(time.short) },
     { ...axis, size: 52, space: 36, values: (_, splits) => splits.map(format) },
