@@ -221,6 +221,9 @@ def _count_frames(picture: ImageFile.ImageFile) -> int:
 
 
 def _decode(picture: ImageFile.ImageFile, max_pixels: int) -> None:
+    # One switch for the whole process, which other libraries turn on (WeasyPrint does when it is
+    # imported): half a picture would then pass as a whole one with a grey end.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         picture.load()
     except MemoryError as error:

@@ -94,7 +94,7 @@ class Stack:
             raise AssertionError(f"manage.py {' '.join(words)}:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
-    def seed(self, units: int = 16) -> dict[str, str]:
+    def seed(self, units: int = 24) -> dict[str, str]:
         """Rows and pictures of a product with models and a lot, once (seed.py); returns the
         address of every page."""
         if self.seeded is None:

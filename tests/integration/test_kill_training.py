@@ -104,10 +104,10 @@ def test_a_run_survives_kill_9_of_all_three_and_ends_once(
 
 
 def check_one_model(run: TrainingRun) -> None:
-    """Exactly one, in force, with every picture's use written down."""
+    """Exactly one, a candidate as every first try is, with every picture's use written down."""
     version = ModelVersion.objects.get()
     assert version.training_run == run
-    assert version.state == ModelVersion.State.ACTIVE
+    assert version.state == ModelVersion.State.CANDIDATE
     assert version.operating_points.count() == 1
     steps = list(RunMetric.objects.filter(run=run).values_list("stage", "step"))
     assert len(steps) == len(set(steps)) > 0

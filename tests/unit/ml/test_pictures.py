@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ml.data import pixels
 from ml.data.pictures import PictureError, inspect_picture, open_picture
@@ -254,6 +254,15 @@ def test_refused_with_a_sentence_that_names_the_remedy(name: str) -> None:
         assert any(word in caught.value.message for word in ("again", "Save", "Send", "Crop")), (
             caught.value.message
         )
+
+
+def test_half_a_picture_is_refused_whatever_another_library_switched_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(PictureError) as refused:
+        open_picture(cut("PNG", 0.5)())
+    assert refused.value.code == "truncated"
 
 
 def test_text_named_png(tmp_path: Path) -> None:
