@@ -12,9 +12,8 @@ from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from inspection.ml_adapter import harmless
 from inspection.models import Inspection
-
-from .cells import harmless
 
 CHUNK = 1000  # rows that are held at once
 BOM = "\ufeff"  # without it a spreadsheet does not take the file for UTF-8

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from django.utils import timezone
 
-Cell = str | int | float | bool | datetime | None
 # A cell that begins with one of these is a formula to a spreadsheet (ASVS 1.2.10).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
+from inspection.ml_adapter import STARTERS as FORMULA
+
+Cell = str | int | float | bool | datetime | None
 
 
 class Sink(Protocol):

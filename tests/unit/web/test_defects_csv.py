@@ -11,7 +11,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from inspection.exchange import inspections_csv
-from inspection.exchange.cells import harmless
+from inspection.ml_adapter import harmless
 from inspection.models import Inspection, Product, ReasonCode, ReviewState
 from inspection.querysets import Wanted, wanted_inspections
 from ml.commands.cells import harmless as harmless_of_the_command_line
