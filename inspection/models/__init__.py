@@ -2,10 +2,19 @@
 
 from .audit_event import AppendOnlyError, AuditEvent
 from .base import ENDED, Job, JobState, Keyed
-from .batch import Batch, Purpose, ScoringChunk
+from .batch import Batch, Lane, Purpose, ScoringChunk
 from .dataset import Dataset, DatasetImage, DatasetSnapshot, SnapshotImage
 from .drift import DriftAlert
-from .exchange import ApiKey, Endpoint, OutboxEvent
+from .exchange import (
+    SCOPED,
+    SCOPES,
+    ApiKey,
+    Delivery,
+    DeliveryAttempt,
+    Endpoint,
+    EventType,
+    OutboxEvent,
+)
 from .gate import GateCheck
 from .image import Image
 from .inspection import (
@@ -37,6 +46,8 @@ from .viewpoint import Symmetry, Viewpoint
 __all__ = [
     "ENDED",
     "RANK",
+    "SCOPED",
+    "SCOPES",
     "TO_VERIFY",
     "WAITS_FOR_A_PERSON",
     "ApiKey",
@@ -47,10 +58,13 @@ __all__ = [
     "DatasetImage",
     "DatasetSnapshot",
     "DefectTally",
+    "Delivery",
+    "DeliveryAttempt",
     "Disposition",
     "DriftAlert",
     "Endpoint",
     "Escape",
+    "EventType",
     "GateCheck",
     "HourlyTally",
     "Image",
@@ -60,6 +74,7 @@ __all__ = [
     "Job",
     "JobState",
     "Keyed",
+    "Lane",
     "Look",
     "Lot",
     "Membership",

@@ -38,6 +38,9 @@ class Batch(Keyed):
     )
     sealed_at = models.DateTimeField(null=True, blank=True, help_text="nothing more is coming")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(
+        null=True, blank=True, help_text="sealed, and every part has a verdict; set once"
+    )
 
     class Meta:
         ordering = ("-id",)
@@ -49,17 +52,39 @@ class Batch(Keyed):
         return self.name
 
 
-class ScoringChunk(Job):
-    """A few inspections of one batch that one worker scores in about two seconds."""
+class Lane(models.TextChoices):
+    """Single units that somebody waits for go before the chunks of batches."""
 
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="chunks")
+    FAST = "fast", _("Single unit")
+    BATCH = "score", _("Batch")
+
+
+class ScoringChunk(Job):
+    """A few inspections of one batch that one worker scores in about two seconds; or, in the
+    fast lane, the one inspection of a submission, which belongs to no batch."""
+
+    batch = models.ForeignKey(
+        Batch, on_delete=models.CASCADE, null=True, blank=True, related_name="chunks"
+    )
     number = models.PositiveIntegerField()
+    lane = models.CharField(max_length=8, choices=Lane, default=Lane.BATCH)
 
     class Meta(Job.Meta):
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=["batch", "number"], name="chunk_number_once"),
+            models.CheckConstraint(
+                condition=models.Q(lane="fast", batch=None)
+                | (models.Q(lane="score") & models.Q(batch__isnull=False)),
+                name="chunk_lane",
+            ),
+        )
+        indexes = (  # type: ignore[assignment]  # one more than every job has
+            *Job.Meta.indexes,
+            models.Index(
+                fields=["id"], condition=models.Q(lane="fast", state="queued"), name="chunk_fast"
+            ),
         )
 
     def __str__(self) -> str:
-        return f"{self.batch} chunk {self.number}"
+        return f"{self.batch} chunk {self.number}" if self.batch_id else f"single unit {self.pk}"

@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .base import Keyed
@@ -121,6 +122,11 @@ class Inspection(Keyed):
     reference_label = models.CharField(
         max_length=60, blank=True, help_text="what is known of the part in a trial: good or a kind"
     )
+    updated_at = models.DateTimeField(
+        default=timezone.now,
+        editable=False,
+        help_text="verdict or review state changed; what a receiver that lost something asks by",
+    )
 
     class Meta:
         ordering = ("-id",)
@@ -140,6 +146,7 @@ class Inspection(Keyed):
             models.Index(fields=["cell", "-id"], name="inspection_by_cell"),
             models.Index(fields=["score"], name="inspection_by_score"),
             models.Index(fields=["completed_at"], name="inspection_by_time"),
+            models.Index(fields=["updated_at", "id"], name="inspection_by_change"),
             models.Index(fields=["-id"], condition=Q(is_record=True), name="inspection_by_record"),
             models.Index(fields=["-id"], condition=WAITS_FOR_A_PERSON, name="inspection_waiting"),
             models.Index(
@@ -240,7 +247,10 @@ class Submission(Keyed):
     )
     idempotency_key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(help_text="of the idempotency key")
+    callback_url = models.CharField(max_length=500, blank=True)
+    panel_side = models.CharField(max_length=20, blank=True, help_text="`side` as it was sent")
+    part_number = models.CharField(max_length=120, blank=True)
 
     class Meta:
         constraints = (

@@ -58,6 +58,11 @@ class ModelVersion(Keyed):
         return f"Model {self.number} of {self.viewpoint}"
 
     @property
+    def revision(self) -> str:
+        """What an MES calls it: the revision of a recipe."""
+        return f"model-{self.number}"
+
+    @property
     def is_first_try(self) -> bool:
         """Trained with the preset that shows that everything works: not for decisions."""
         return bool(self.manifest.get("preset") == TrainingRun.Preset.TINY)

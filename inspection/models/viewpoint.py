@@ -35,3 +35,8 @@ class Viewpoint(Keyed):
 
     def __str__(self) -> str:
         return f"{self.product.code} / {self.code}"
+
+    @property
+    def recipe_name(self) -> str:
+        """What an MES calls it: the part number, and the viewpoint where it is not the main one."""
+        return self.product.code if self.code == "main" else f"{self.product.code}/{self.code}"

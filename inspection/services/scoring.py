@@ -66,7 +66,7 @@ def score_chunk(chunk_id: UUID | str) -> None:
 
 def _score(held: Claim[ScoringChunk], lease: Lease) -> None:
     batch = Batch.objects.select_related("model_version", "operating_point", "viewpoint").get(
-        pk=held.job.batch_id
+        chunks=held.id
     )
     told, groups = _Told(batch), _Groups(held)
     while group := groups.next():
@@ -267,7 +267,8 @@ def settle_chunk(chunk: ScoringChunk) -> None:
             _write_error(inspection, NOT_SCORED.format(cause=chunk.error))
     else:
         return
-    announce_batch(chunk.batch)
+    if chunk.batch:
+        announce_batch(chunk.batch)
 
 
 def _write_error(inspection: Inspection, sentence: str) -> None:
