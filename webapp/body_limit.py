@@ -15,6 +15,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from inspection import problem
 from inspection.errors import UserError
 from inspection.services.disk import GB, check_free_space
 
@@ -37,7 +38,7 @@ class BodyLimit:
         if refused is None:
             await self.app(scope, receive, send)
         else:
-            await _answer(send, *refused)
+            await _answer(send, scope["path"], *refused)
 
     async def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         head = {name.lower(): value for name, value in scope["headers"]}
@@ -74,10 +75,14 @@ def _signed_in(cookies: bytes) -> bool:
     return found is not None and "_auth_user_id" in store(found.value)
 
 
-async def _answer(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"code": code, "message": message}).encode()
+async def _answer(send: Send, path: str, status: int, code: str, message: str) -> None:
+    kind, said = "application/json", {"code": code, "message": message}
+    if path.startswith(problem.API):
+        kind = problem.MEDIA_TYPE
+        said = problem.problem(status, code, message, instance=path)
+    body = json.dumps(said).encode()
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]

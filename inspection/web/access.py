@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from django.contrib import messages
-from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -13,25 +13,9 @@ from django_htmx.middleware import HtmxDetails
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
-from inspection.models import (
-    RANK,
-    Batch,
-    Dataset,
-    Escape,
-    Inspection,
-    Membership,
-    ModelVersion,
-    Product,
-    ReasonCode,
-    Report,
-    ReportSchedule,
-    Review,
-    Role,
-    TrainingRun,
-    Upload,
-    User,
-    Viewpoint,
-)
+from inspection.models import RANK, Product, Role, User
+from inspection.services.visible import may_see as may_see
+from inspection.services.visible import visible as visible
 
 
 class SignedIn(HttpRequest):
@@ -43,63 +27,6 @@ class SignedIn(HttpRequest):
 
 M = TypeVar("M", bound=Model)
 View = Callable[..., HttpResponse]
-
-# What pages show of each noun besides its product, so that it comes in the same query.
-ALSO: dict[type[Model], tuple[str, ...]] = {
-    TrainingRun: ("snapshot", "started_by"),
-    ModelVersion: ("training_run__snapshot", "training_run__started_by", "promoted_by"),
-    Batch: ("model_version", "operating_point", "lot"),
-    Inspection: (
-        "model_version__training_run__snapshot",
-        "operating_point",
-        "batch",
-        "unit",
-        "lot",
-        "station",
-        "review_reason",
-        "reviewed_by",
-    ),
-    Report: ("lot", "requested_by"),
-    ReportSchedule: ("created_by",),
-    Escape: ("unit__product", "reason_code", "reported_by"),
-    Review: ("author", "reason_code", "inspection__review_reason", "inspection__reviewed_by"),
-}
-
-# Where the product is, seen from each noun that has an address of its own.
-PATHS: dict[type[Model], tuple[str, ...]] = {
-    Viewpoint: ("product",),
-    Dataset: ("viewpoint__product",),
-    TrainingRun: ("viewpoint__product",),
-    ModelVersion: ("viewpoint__product",),
-    Batch: ("viewpoint__product",),
-    Inspection: ("viewpoint__product",),
-    Report: ("product",),
-    ReportSchedule: ("product",),
-    Upload: ("dataset__viewpoint__product", "batch__viewpoint__product"),
-    Review: ("inspection__viewpoint__product",),
-    ReasonCode: ("product",),
-    Escape: ("unit__product",),
-}
-
-
-def may_see(user: User, product: str = "") -> Q:
-    """`policies.visible_products` as a condition on rows whose product is at `product` (or on
-    products themselves), inside the query that asks for the rows."""
-    alive = Q(**{f"{product}__archived_at" if product else "archived_at": None})
-    if user.is_superuser:
-        return alive
-    mine = Membership.objects.filter(user=user, user__is_active=True)
-    return alive & Q(Exists(mine.filter(Q(product=None) | Q(product=OuterRef(product or "pk")))))
-
-
-def visible(user: User, model: type[M]) -> QuerySet[M]:
-    """The rows of `model` whose product `user` may see."""
-    seen = may_see(user) if model is Product else Q()
-    paths = PATHS.get(model, ())
-    for path in paths:
-        seen |= may_see(user, path)
-    found = model._default_manager.filter(seen)
-    return found.select_related(*paths, *ALSO.get(model, ())) if paths else found
 
 
 def find(user: User, model: type[M], key: Any) -> M:

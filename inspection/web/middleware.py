@@ -14,7 +14,7 @@ from django.utils import translation
 from django.utils.decorators import sync_and_async_middleware
 from prometheus_client import Histogram
 
-from inspection import logs
+from inspection import logs, problem
 from inspection.models import User
 
 from .ops import OPS_PATHS
@@ -154,8 +154,10 @@ def _stop(request: HttpRequest, user: Any) -> HttpResponse | None:
     page = reverse(CHANGE_PAGE)
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": page})
-    if not request.accepts("text/html") or request.path.startswith("/api/"):
-        message = "Sign in by browser and change the one-time password first."
+    message = "Sign in by browser and change the one-time password first."
+    if problem.wanted_by(request):
+        return problem.plain(request, 403, "password_change_needed", message)
+    if not request.accepts("text/html"):
         return JsonResponse({"code": "password_change_needed", "message": message}, status=403)
     return redirect(page)
 

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from inspection import problem
 from inspection.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest, status: int, code: str, what: str, remedy: str) -> HttpResponse:
     """An error for a browser or for a program. Rendered without the request, because what the
     frame of a page needs (user, session) may be just what is away."""
-    if not request.accepts("text/html") or request.path.startswith("/api/"):
+    if problem.wanted_by(request):
+        return problem.plain(request, status, code, f"{what} {remedy}")
+    if not request.accepts("text/html"):
         return JsonResponse({"code": code, "message": f"{what} {remedy}"}, status=status)
     return HttpResponse(_html(status, what, remedy), status=status)
 

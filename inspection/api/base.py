@@ -1,0 +1,82 @@
+"""What every view of the API has: scopes, limits, tags, and only what the caller may see."""
+
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from django.db.models import Model, QuerySet
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from inspection.models import User
+from inspection.services.visible import visible
+
+from .etags import check_match, etag_of, named
+from .throttling import rate_headers
+
+M = TypeVar("M", bound=Model)
+
+
+class Base(APIView):
+    """`noun`: what scopes call it; see permissions.HasScope."""
+
+    noun: ClassVar[str | None] = None
+
+    @property
+    def user(self) -> User:
+        """Who asks, by key or session."""
+        return cast(User, self.request.user)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Every answer says what is left of the limit; one thing by itself has an ETag."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in rate_headers(getattr(request, "_request", request)).items():
+            response[name] = value
+        response["Cache-Control"] = "private, no-cache"
+        if isinstance(response, Response) and _is_one_thing(response):
+            response["ETag"] = etag_of(response.data)
+            wanted = request.headers.get("If-None-Match", "")
+            if request.method in ("GET", "HEAD") and response["ETag"] in named(wanted):
+                response.data, response.status_code = None, status.HTTP_304_NOT_MODIFIED
+        return response
+
+
+def _is_one_thing(response: Response) -> bool:
+    whole = response.status_code in (status.HTTP_200_OK, status.HTTP_201_CREATED)
+    return whole and isinstance(response.data, dict) and "results" not in response.data
+
+
+class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
+    """Views of one noun. `serializer_class` says what is told of a row; what is asked has a
+    serializer of its own."""
+
+    model: type[M]
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> QuerySet[M]:
+        """Rows of products that the caller may see; others do not exist for them."""
+        return visible(self.user, self.model)
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, pk: Any = None) -> Response:
+        return self.tell(self.get_object())
+
+    def tell(self, thing: M, code: int = status.HTTP_200_OK) -> Response:
+        """The row as GET tells it."""
+        return Response(self.get_serializer(thing).data, status=code)
+
+    def asked(self, serializer: type[BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
+        """What the body asks for, checked; raises a 422 that points at the field."""
+        form = serializer(data=self.request.data, context=self.get_serializer_context(), **options)
+        form.is_valid(raise_exception=True)
+        return cast(dict[str, Any], form.validated_data)
+
+    def check_match(self, thing: M) -> None:
+        """412 where the caller changes another state than the one that is there. Call it in the
+        transaction of the change, with the row locked and read again."""
+        check_match(self.request.headers.get("If-Match"), etag_of(self.get_serializer(thing).data))

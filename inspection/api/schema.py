@@ -1,0 +1,79 @@
+"""What the OpenAPI description says besides what the views say of themselves."""
+
+from typing import Any
+
+ALWAYS = (400, 401, 403, 404, 405, 406, 429, 500, 503)
+OF_WRITES = (409, 411, 412, 413, 415, 422, 507)
+WORDS = {
+    400: "The request cannot be read",
+    401: "No key, or one that is unknown, expired or revoked",
+    403: "The key lacks the scope, or its owner the role",
+    404: "No such thing, or none that the caller may see",
+    405: "The address does not take this method",
+    406: "Only JSON is answered",
+    409: "The state of the thing does not allow it now",
+    411: "The length of the body is missing",
+    412: "Changed since it was read (If-Match)",
+    413: "Too large",
+    415: "This media type is not taken here",
+    422: "A field is wrong; `errors` points at it",
+    429: "Too many requests; wait as long as Retry-After says",
+    500: "Our mistake; it was written to the log",
+    503: "The database or the queue is away; try again",
+    507: "The disk is full",
+}
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457 problem document",
+    "required": ["type", "title", "status", "detail", "code", "errors"],
+    "properties": {
+        "type": {"type": "string", "example": "urn:kintsugi:problem:invalid"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what is wrong and how to mend it"},
+        "instance": {"type": "string"},
+        "code": {"type": "string", "description": "what programs match on"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "JSON pointer to the field"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> Any:
+    """Every operation may answer with a problem document."""
+    parts = result.setdefault("components", {})
+    parts.setdefault("schemas", {})["Problem"] = PROBLEM
+    parts["responses"] = {f"Problem{code}": _response(code) for code in WORDS}
+    for path in result.get("paths", {}).values():
+        for method, operation in path.items():
+            if method in ("get", "post", "put", "patch", "delete", "head", "options"):
+                _add(method, operation)
+    return result
+
+
+def _add(method: str, operation: dict[str, Any]) -> None:
+    codes = ALWAYS if method in ("get", "head", "options") else ALWAYS + OF_WRITES
+    if method in ("get", "head") and operation.get("parameters"):
+        codes = (*codes, 422)
+    for code in codes:
+        answer = {"$ref": f"#/components/responses/Problem{code}"}
+        operation["responses"].setdefault(str(code), answer)
+
+
+def _response(code: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    headers = {"Retry-After": {"schema": {"type": "integer"}}} if code in (409, 429, 503) else {}
+    return {
+        "description": WORDS[code],
+        "content": {"application/problem+json": {"schema": schema}},
+        **({"headers": headers} if headers else {}),
+    }
