@@ -39,10 +39,12 @@ class Wanted:
 
     Collections name keys: the inspection must belong to one of them, so an empty collection is
     met by none. `since` and `until` are about when the verdict came, `until` is not included.
+    `verdict` is a word of VERDICTS, `result` what the row says, as a program is told it.
     """
 
     viewpoints: tuple[UUID, ...] | None = None
     stations: tuple[UUID, ...] | None = None
+    units: tuple[UUID, ...] | None = None
     lots: tuple[UUID, ...] | None = None
     reasons: tuple[UUID, ...] | None = None
     since: datetime | None = None
@@ -51,11 +53,13 @@ class Wanted:
     serial: str = ""
     position: int | None = None
     verdict: str = ""
+    result: str = ""
+    disposition: str = ""
     review: str = ""
     score_min: float | None = None
     score_max: float | None = None
     cell: int | None = None
-    record: bool = False
+    record: bool | None = None
 
 
 def wanted_inspections(wanted: Wanted, below: UUID | None = None) -> QuerySet[Inspection]:
@@ -70,13 +74,19 @@ def wanted_inspections(wanted: Wanted, below: UUID | None = None) -> QuerySet[In
     if wanted.review:
         waiting = wanted.review == "waiting"
         found = found.filter(WAITS_FOR_A_PERSON if waiting else Q(review_state=wanted.review))
-    if wanted.record:
-        found = found.filter(is_record=True)
+    if wanted.record is not None:
+        found = found.filter(is_record=wanted.record)
     if units := _unit(wanted):
         found = found.filter(unit__in=Unit.objects.filter(**units).order_by().values("pk"))
         if not _common(units, below):
             return found.order_by(Cast("pk", CharField()).desc())
     return found.order_by("-id")
+
+
+def changed_inspections(wanted: Wanted, since: datetime) -> QuerySet[Inspection]:
+    """Those that fit and got a verdict or a review at `since` or later, in the order in which
+    they changed: who lost something asks by this, and never by their newest first."""
+    return wanted_inspections(wanted).filter(updated_at__gte=since).order_by("updated_at", "id")
 
 
 def _unit(wanted: Wanted) -> dict[str, Any]:
@@ -106,6 +116,8 @@ def _common(units: dict[str, Any], below: UUID | None) -> bool:
 def _columns(wanted: Wanted) -> dict[str, Any]:
     asked = {
         "work_order": wanted.work_order or None,
+        "verdict": wanted.result or None,
+        "disposition": wanted.disposition or None,
         "score__gte": wanted.score_min,
         "score__lte": wanted.score_max,
         "cell": wanted.cell,
@@ -122,6 +134,7 @@ def _members(wanted: Wanted) -> dict[str, Any]:
     asked = {
         "viewpoint": wanted.viewpoints,
         "station": wanted.stations,
+        "unit": wanted.units,
         "lot": wanted.lots,
         "review_reason": wanted.reasons,
     }

@@ -10,19 +10,42 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from inspection.errors import UserError
 from inspection.models import User
 from inspection.services.visible import visible
 
 from .etags import check_match, etag_of, named
+from .fields import Nothing, Strict
 from .throttling import rate_headers
 
 M = TypeVar("M", bound=Model)
+N = TypeVar("N", bound=Model)
+PAGING = ("cursor", "limit")  # read by the paginator
 
 
 class Base(APIView):
-    """`noun`: what scopes call it; see permissions.HasScope."""
+    """`noun`: what scopes call it; see permissions.HasScope. `queries`: by action, what its
+    address may ask after the `?`; anything else is a 422. What was asked is in `query`."""
 
     noun: ClassVar[str | None] = None
+    queries: ClassVar[dict[str, type[Strict]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.query: dict[str, Any] = self._read_query()
+
+    def asked_in_query(self) -> type[Strict]:
+        """What checks the query of this action, and describes it; by default none is taken."""
+        action = getattr(self, "action", None) or (self.request.method or "get").lower()
+        return self.queries.get(action, Nothing)
+
+    def _read_query(self) -> dict[str, Any]:
+        given = self.request.query_params.dict()
+        if getattr(self, "paginator", None):
+            given = {name: value for name, value in given.items() if name not in PAGING}
+        form = self.asked_in_query()(data=given)
+        form.is_valid(raise_exception=True)
+        return {name: value for name, value in form.validated_data.items() if value != ""}
 
     @property
     def user(self) -> User:
@@ -34,7 +57,7 @@ class Base(APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in rate_headers(getattr(request, "_request", request)).items():
             response[name] = value
-        response["Cache-Control"] = "private, no-cache"
+        response.setdefault("Cache-Control", "private, no-cache")
         if isinstance(response, Response) and _is_one_thing(response):
             response["ETag"] = etag_of(response.data)
             wanted = request.headers.get("If-None-Match", "")
@@ -60,8 +83,24 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
         return visible(self.user, self.model)
 
     def list(self, request: Request) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.page_of(self.get_queryset())
+
+    def page_of(
+        self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]] | None = None
+    ) -> Response:
+        """One page of `rows`, each as `serializer` (or the noun's own) tells it."""
+        page = self.paginate_queryset(rows)
+        tell = serializer or self.get_serializer_class()
+        context = self.get_serializer_context()
+        return self.get_paginated_response(tell(page, many=True, context=context).data)
+
+    def find(self, model: type[N], key: Any, field: str) -> N:
+        """A row that a body or query names, where the caller may see it; else a 422 there."""
+        found = visible(self.user, model).filter(pk=key).first()
+        if found is None:
+            word = model._meta.verbose_name
+            raise UserError("no_such_thing", f"There is no {word} {key} here.", field=field)
+        return found
 
     def retrieve(self, request: Request, pk: Any = None) -> Response:
         return self.tell(self.get_object())

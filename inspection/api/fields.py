@@ -1,9 +1,17 @@
-"""Parts of serializers that several nouns use."""
+"""Parts of serializers that several nouns use. What comes in is bounded here once, so that no
+view meets a number that no column holds or a time that no calendar has."""
 
+import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+
+BIGGEST = 2**31 - 1
+FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 
 class Strict(serializers.Serializer[Any]):
@@ -14,8 +22,61 @@ class Strict(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             unknown = [name for name in data if name not in self.fields]
             if unknown:
-                known = ", ".join(self.fields)
-                raise serializers.ValidationError(
-                    {unknown[0]: [f"There is no such field. There are: {known}."]}
-                )
+                raise serializers.ValidationError({unknown[0]: [self._known()]})
         return super().to_internal_value(data)
+
+    def _known(self) -> str:
+        known = ", ".join(self.fields)
+        return f"There is no such field. There are: {known}." if known else "Nothing is asked here."
+
+
+class Nothing(Strict):
+    """What takes no parameters."""
+
+
+class Whole(serializers.IntegerField):
+    """A whole number that fits its column: 0 to 2³¹ − 1, or what is said."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"min_value": 0, "max_value": BIGGEST, **options})
+
+
+class Number(serializers.FloatField):
+    """A number that is one: neither infinite nor NaN, nor too long to be a float."""
+
+    default_error_messages = {"endless": "A finite number is needed."}  # noqa: RUF012  (DRF's way)
+
+    def to_internal_value(self, data: Any) -> float:
+        try:
+            value = super().to_internal_value(data)
+        except OverflowError:
+            self.fail("endless")
+        if not math.isfinite(value):
+            self.fail("endless")
+        return value
+
+
+class Moment(serializers.DateTimeField):
+    """A time of RFC 3339 in a year that databases and keys can hold, in UTC."""
+
+    default_error_messages = {  # noqa: RUF012  (DRF's way)
+        "year": f"The year must lie between {FIRST_YEAR} and {LAST_YEAR}."
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        try:
+            moment: datetime = super().to_internal_value(value)
+            if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+                self.fail("year")
+            return moment.astimezone(UTC)
+        except OverflowError:
+            self.fail("year")
+
+
+class Anything(serializers.JSONField):
+    """JSON of no fixed shape."""
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class Table(serializers.JSONField):
+    """A JSON object whose names are data."""

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, JsonResponse
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -50,12 +50,29 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
         headers = _headers(error)
     elif isinstance(error, Http404):
         body = problem(404, "not_found", "There is no such thing here.", instance=instance)
+    elif isinstance(error, RequestDataTooBig):
+        body = problem(413, "too_large", "The body is too large.", instance=instance)
+    elif isinstance(error, SuspiciousOperation | UnreadablePostError):
+        body = problem(400, "unreadable", "The request cannot be read.", instance=instance)
     elif isinstance(error, PermissionDenied):
         body = problem(403, "not_allowed", str(error) or "You may not do this.", instance=instance)
     else:
         return None
     set_rollback()
+    body = writable(body)
     return Response(body, status=body["status"], content_type=MEDIA_TYPE, headers=headers)
+
+
+def writable(value: Any) -> Any:
+    """The same with halves of surrogate pairs replaced: a caller may have sent some, as a field's
+    name or in a value that is cited, and UTF-8 has no bytes for them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [writable(one) for one in value]
+    if isinstance(value, dict):
+        return {writable(name): writable(one) for name, one in value.items()}
+    return value
 
 
 def of_user_error(error: UserError, instance: str = "") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Products and their viewpoints."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 from drf_spectacular.utils import extend_schema
@@ -15,6 +15,7 @@ from inspection.services.locking import lock_row
 
 from .base import Nouns
 from .fields import Strict
+from .schema import IF_MATCH
 
 BOARD = {"code": "BOARD-A", "name": "Main board A", "ipc_class": 2, "opportunities_per_unit": 312}
 
@@ -56,16 +57,21 @@ class ProductIn(Strict):
     second_look_rate = serializers.FloatField(required=False, min_value=0, max_value=1)
 
 
+class ProductQuery(Strict):
+    code = serializers.CharField(required=False, max_length=60, help_text="the part number")
+
+
 class Products(Nouns[Product]):
     """A part type. Its code is what an MES calls it; recipes are named after it."""
 
     noun = "products"
     model = Product
     serializer_class = ProductOut
+    queries: ClassVar = {"list": ProductQuery}
 
     def get_queryset(self) -> Any:
         found = super().get_queryset().prefetch_related("viewpoints__product")
-        code = self.request.query_params.get("code")
+        code = self.query.get("code")
         return found.filter(code__iexact=code) if code else found
 
     @extend_schema(request=ProductIn, responses={201: ProductOut})
@@ -74,7 +80,7 @@ class Products(Nouns[Product]):
         made = products.create_product(self.user, **self.asked(ProductIn))
         return self.tell(made, status.HTTP_201_CREATED)
 
-    @extend_schema(request=ProductIn)
+    @extend_schema(request=ProductIn, parameters=[IF_MATCH])
     def partial_update(self, request: Request, pk: Any = None) -> Response:
         """Change some fields. With `If-Match` only what was read is changed."""
         product = self.get_object()
@@ -86,7 +92,7 @@ class Products(Nouns[Product]):
             products.edit_product(self.user, product, **wanted)
         return self.tell(self.get_object())
 
-    @extend_schema(responses={204: None})
+    @extend_schema(responses={204: None}, parameters=[IF_MATCH])
     def destroy(self, request: Request, pk: Any = None) -> Response:
         """Archive it: it leaves the lists; pictures, models and verdicts stay."""
         product = self.get_object()

@@ -5,11 +5,12 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from . import products
+from . import inspections, products
 from .problems import not_found
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("products", products.Products, "api-product")
+router.register("inspections", inspections.Inspections, "api-inspection")
 
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 

@@ -16,7 +16,7 @@ from .exchange import (
     OutboxEvent,
 )
 from .gate import GateCheck
-from .image import Image
+from .image import Image, ImageOwner
 from .inspection import (
     TO_VERIFY,
     WAITS_FOR_A_PERSON,
@@ -68,6 +68,7 @@ __all__ = [
     "GateCheck",
     "HourlyTally",
     "Image",
+    "ImageOwner",
     "ImageResult",
     "Inspection",
     "InspectionImage",

@@ -24,3 +24,19 @@ class Image(Keyed):
 
     def __str__(self) -> str:
         return self.original_name
+
+
+class ImageOwner(Keyed):
+    """Somebody who sent the bytes of a picture, and so may use it though it is nowhere yet. Bytes
+    that several people send are one picture with several owners."""
+
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="owners")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="images"
+    )
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["owner", "image"], name="image_owner_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.image} from {self.owner}"

@@ -39,6 +39,9 @@ class Unit(Keyed):
                 condition=models.Q(position_number__gt=0),
                 name="unit_by_position",
             ),
+            models.Index(
+                fields=["panel_id"], condition=~models.Q(panel_id=""), name="unit_by_panel"
+            ),
         )
         constraints = (
             models.UniqueConstraint(

@@ -253,7 +253,7 @@ class Filters:
         return {"cell": _whole(text, CELLS * CELLS - 1)}
 
     def _record(self, text: str) -> dict[str, Any]:
-        return {"record": text == "1"}
+        return {"record": True if text == "1" else None}
 
     # --- what they are called ------------------------------------------------------------
 

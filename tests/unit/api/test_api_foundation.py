@@ -19,13 +19,6 @@ pytestmark = pytest.mark.django_db
 PRODUCTS = "/api/v1/products"
 
 
-@pytest.fixture(autouse=True)
-def fresh_limits() -> None:
-    from django.core.cache import cache
-
-    cache.clear()
-
-
 @pytest.fixture
 def engineer():
     return UserFactory(role="engineer")
