@@ -7,6 +7,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from webapp.celery_settings import celery_settings
+from webapp.cidrs import networks
 from webapp.redis_urls import broker_url, client_url, socket_path, socket_url
 
 env = environ.Env()
@@ -35,6 +36,11 @@ JOB_CANCEL_GRACE_S = env.int("KINTSUGI_JOB_CANCEL_GRACE_S", default=20)
 TRAINER_THREADS = env.int("KINTSUGI_TRAINER_THREADS", default=0)  # 0: all, less one if shared
 TRAINER_NICE = env.int("KINTSUGI_TRAINER_NICE", default=10)
 DEVICE = env("KINTSUGI_DEVICE", default="auto")
+
+# --- other systems ---------------------------------------------------------------------
+EXCHANGE_LEASE_S = env.int("KINTSUGI_EXCHANGE_LEASE_S", default=15)
+# Where webhooks may go besides public https addresses: private networks, an administrator's list.
+WEBHOOK_ALLOWED_CIDRS = networks(env.list("KINTSUGI_WEBHOOK_CIDRS", default=[]))
 
 # --- the verification station ----------------------------------------------------------
 REVIEW_CLAIM_S = env.int("KINTSUGI_REVIEW_CLAIM_S", default=300)  # a part is held so long
