@@ -32,6 +32,8 @@ DATABASE = "kintsugi_pages"
 INSPECTIONS = int(os.environ.get("PAGES_INSPECTIONS", "1000000"))
 SECONDS = float(os.environ.get("PAGES_SECONDS", "120"))
 USERS, THINK_S = 10, 1.0
+WARM = 6
+WORKERS = ["--workers", "2"]
 MOST_OVER_MS, MOST_TIMES, MUST = 60.0, 3.0, 1.0
 EMPTY = "/settings/about/"
 
@@ -234,7 +236,15 @@ def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     from webapp.local.services import _any_free_port
 
     port = _any_free_port()
-    command = [sys.executable, "-m", "uvicorn", "webapp.asgi:application", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "webapp.asgi:application",
+        "--port",
+        str(port),
+        *WORKERS,
+    ]
     log = (folder / "web.log").open("wb")
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     for _ in range(200):
@@ -255,9 +265,10 @@ def measure(folder: Path, url: str) -> Run:
     learn_sql(session, asked)
     process, port = serve(folder)
     try:
-        warm = Browser(port, session)
-        for page in asked:
-            warm.get(page.path)
+        for _ in range(WARM):  # each connection may come to another process
+            warm = Browser(port, session)
+            for page in asked:
+                warm.get(page.path)
         run = Run(asked, port, session, url)
         run.go()
         return run

@@ -1,6 +1,7 @@
 """Which processes make up the product on one machine."""
 
 import os
+import shutil
 import socket
 import sys
 import urllib.error
@@ -12,6 +13,7 @@ from .processes import Spec
 
 HOST = "127.0.0.1"
 USUAL_PORT = 8000
+WEB_PROCESSES = 2  # while one renders a page, the other answers
 WORKER_GRACE_S = 40  # a running job checkpoints and puts its row back to queued
 
 
@@ -22,6 +24,7 @@ def everything(var: Path, port: int) -> list[Spec]:
 
 def web(port: int) -> Spec:
     options = ["--host", HOST, "--port", str(port), "--timeout-graceful-shutdown", "5"]
+    options += ["--workers", str(WEB_PROCESSES)]
     return Spec("web", (*_python("uvicorn"), "webapp.asgi:application", *options), grace_s=10)
 
 
@@ -62,11 +65,16 @@ def answers(address: str) -> bool:
         return False
 
 
-def environment(redis_url: str, settings_module: str) -> dict[str, str]:
-    """What every process is started with."""
+def environment(redis_url: str, settings_module: str, var: Path) -> dict[str, str]:
+    """What every process is started with. The web processes share a folder of counts, which
+    begins empty: it holds nothing that outlives them."""
+    counts = var / "counts"
+    shutil.rmtree(counts, ignore_errors=True)
+    counts.mkdir(parents=True)
     own = {
         "REDIS_URL": redis_url,
         "DJANGO_SETTINGS_MODULE": settings_module,
+        "PROMETHEUS_MULTIPROC_DIR": str(counts),
         "PYTHONUNBUFFERED": "1",
     }
     return {**os.environ, **own}

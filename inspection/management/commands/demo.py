@@ -70,7 +70,7 @@ class Demo:
             from_folder(self.given["data"])  # refuse before anything is started
         port = services.choose_port(self.given["port"])
         module = os.environ["DJANGO_SETTINGS_MODULE"]
-        environment = services.environment(self.redis_url, module)
+        environment = services.environment(self.redis_url, module, self.var)
         logs = self.var / "log"
         with Supervisor(environment, logs, say, strict=self.given["once"]) as house:
             self._start_redis(house)
