@@ -6,7 +6,7 @@ from inspection.jobs import reaper
 from inspection.logs import working_on
 from inspection.models import Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
-    announce,
+    batch_end,
     drift,
     gate,
     report_job,
@@ -62,12 +62,13 @@ def reap() -> None:
     with working_on("reap"):
         reaper.reap(
             {
-                TrainingRun: announce.run_state,
+                TrainingRun: training.settle_run,
                 ScoringChunk: scoring.settle_chunk,
                 Upload: uploads.settle,
                 Report: report_job.settle,
             }
         )
+        batch_end.catch_up()
 
 
 @shared_task

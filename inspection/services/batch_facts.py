@@ -4,7 +4,7 @@ from typing import Any
 
 from inspection.models import Batch
 
-from .batches import batch_summary
+from .batch_counts import batch_summary
 
 
 def batch_facts(batch: Batch) -> dict[str, Any]:

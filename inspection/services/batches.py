@@ -1,10 +1,9 @@
 """Batches: pictures submitted together, cut into chunks that many workers share."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from inspection import policies
@@ -30,15 +29,15 @@ from inspection.models import (
     Viewpoint,
 )
 
-from . import announce
+from . import announce, batch_end, outbox
 from .access import require
 from .audit import record
+from .batch_counts import batch_summary as batch_summary
 from .disk import check_free_space
 from .locking import lock_row
 
 CHUNK_SECONDS = 2.0  # a single unit in the fast queue waits at most this long for its turn
 MAX_CHUNK = 64
-COUNTED_AFTER = 5  # results, before the time that is left is told from how fast they come
 
 
 def open_batch(
@@ -217,6 +216,7 @@ def seal(user: User | None, batch: Batch) -> None:
             return  # done already
         batch.refresh_from_db()
         dispatch(batch, sealing=True)
+        batch_end.settle(batch.pk)
         announce_batch(batch)
 
 
@@ -241,65 +241,29 @@ def cancel_batch(user: User | None, batch: Batch) -> None:
             request_cancel(chunk)
         running = Q(chunk__state=JobState.RUNNING)  # its worker skips the rest of it
         skip_unfinished(Inspection.objects.filter(batch=batch).exclude(running))
+        batch_end.settle(batch.pk)
         batch.refresh_from_db()
         record(user, "batch.cancelled", batch, product=product)
         announce_batch(batch)
 
 
 def skip_unfinished(inspections: Any) -> int:
-    """Give `Skipped` to those of `inspections` that have no verdict."""
-    ids = list(inspections.filter(verdict="").values_list("pk", flat=True))
-    return Inspection.objects.filter(pk__in=ids, verdict="").update(
-        verdict=Verdict.SKIPPED, disposition=Disposition.AUTO, completed_at=timezone.now()
+    """Give `Skipped` to those of `inspections` that have no verdict, in the caller's
+    transaction."""
+    ids, now = list(inspections.filter(verdict="").values_list("pk", flat=True)), timezone.now()
+    skipped = Inspection.objects.filter(pk__in=ids, verdict="").update(
+        verdict=Verdict.SKIPPED,
+        disposition=Disposition.AUTO,
+        completed_at=now,
+        updated_at=now,
     )
+    if skipped:
+        ours = Inspection.objects.filter(pk__in=ids, verdict=Verdict.SKIPPED, completed_at=now)
+        outbox.inspections_completed(ours.values_list("pk", flat=True))
+    return skipped
 
 
 # --- what a batch looks like -----------------------------------------------------------
-
-
-def batch_summary(batch: Batch) -> dict[str, Any]:
-    """Counts, time left in seconds and state, in two queries.
-
-    `passed`, `failed` and `review` exclude each other: an inspection that needs review counts
-    there whatever side of the limit it lies on. `scored` is everything with a verdict.
-    """
-    auto, review = Q(disposition=Disposition.AUTO), Q(disposition=Disposition.NEEDS_REVIEW)
-    counts: dict[str, Any] = Inspection.objects.filter(batch=batch).aggregate(
-        total=Count("pk"),
-        scored=Count("pk", filter=~Q(verdict="")),
-        passed=Count("pk", filter=Q(verdict=Verdict.PASSED) & auto),
-        failed=Count("pk", filter=Q(verdict=Verdict.FAILED) & auto),
-        review=Count("pk", filter=Q(verdict__in=(Verdict.PASSED, Verdict.FAILED)) & review),
-        errors=Count("pk", filter=Q(verdict=Verdict.ERROR)),
-        skipped=Count("pk", filter=Q(verdict=Verdict.SKIPPED)),
-        last=Max("completed_at"),
-    )
-    last = counts.pop("last")
-    started = ScoringChunk.objects.filter(batch=batch).aggregate(first=Min("started_at"))["first"]
-    counts["state"] = _state(batch, counts)
-    counts["eta_s"] = _eta(counts, (last - started) if last and started else None)
-    return counts
-
-
-def _state(batch: Batch, counts: dict[str, Any]) -> str:
-    """open (more may come) → scoring → done | cancelled."""
-    unfinished = counts["scored"] < counts["total"]
-    if batch.cancel_requested_at:
-        return "cancelling" if unfinished else "cancelled"
-    if batch.sealed_at is None:
-        return "open"
-    return "scoring" if unfinished else "done"
-
-
-def _eta(counts: dict[str, Any], spent: timedelta | None) -> float | None:
-    """Seconds until the rest is scored, from how fast results came so far; None before there
-    are enough of them: the speed at calibration says little of a machine that does other work."""
-    left = counts["total"] - counts["scored"]
-    if left == 0:
-        return 0.0
-    if counts["scored"] < COUNTED_AFTER or not spent:
-        return None
-    return round(left * spent.total_seconds() / counts["scored"], 1)
 
 
 def announce_batch(batch: Batch) -> None:

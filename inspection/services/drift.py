@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from inspection.models import DriftAlert, HourlyTally, ModelVersion, Role, Station
 
+from . import outbox
 from .notifications import notify
 from .retraining_plans import note_drift
 
@@ -186,6 +187,7 @@ def _open(viewpoint: UUID, station: UUID | None, model: UUID, found: Chart) -> s
     if new:
         _tell(alert, station)
         note_drift(alert.viewpoint)
+        outbox.drift_alert(alert)
     else:
         DriftAlert.objects.filter(pk=alert.pk).update(**state)
     return alert.stream

@@ -11,7 +11,7 @@ from inspection import ml_adapter, policies
 from inspection.errors import UserError, WrongState
 from inspection.models import ModelVersion, OperatingPoint, User, Viewpoint
 
-from . import gate, operating
+from . import gate, operating, outbox
 from .access import require
 from .audit import record
 from .locking import lock_row
@@ -45,6 +45,7 @@ def promote(user: User | None, version: ModelVersion, reason: str, *, override: 
         if stands.blocks:
             record(action="model.gate_overridden", reason=override, **told)
         record(action="model.promoted", reason=reason, **told)
+        outbox.model_promoted(version, before, reason)
 
 
 def rollback(user: User | None, viewpoint: Viewpoint, reason: str = "") -> ModelVersion:
@@ -60,7 +61,9 @@ def rollback(user: User | None, viewpoint: Viewpoint, reason: str = "") -> Model
             raise WrongState("nothing_before", "No model judged before this one.")
         _take_over(user, target)
         told = _told(user, target, active)
-        record(action="model.rolled_back", reason=reason or f"back from {active}", **told)
+        reason = reason or f"back from {active}"
+        record(action="model.rolled_back", reason=reason, **told)
+        outbox.model_promoted(target, active, reason)
     return target
 
 

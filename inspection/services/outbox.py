@@ -4,12 +4,11 @@ An event is written only where an endpoint wants it, with one delivery for each;
 `manage.py exchange` takes it from there. Nothing here talks to a network.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
-
-from django.db.models import Q
 
 from inspection.models import (
     Batch,
@@ -29,6 +28,8 @@ from .batch_facts import batch_facts
 from .verdict_facts import FACTS_OF, sequence_key, verdict_facts
 
 Facts = dict[str, Any]
+Targets = list[tuple[Endpoint, str]]
+DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def emit(
@@ -37,14 +38,19 @@ def emit(
     product: UUID | None,
     sequence_key: str,
     facts: Callable[[], Facts],
-    callbacks: Iterable[tuple[Endpoint, str]] = (),
+    listening: Sequence[Endpoint] | None = None,
+    callback_url: str = "",
 ) -> OutboxEvent | None:
     """Write an event for every endpoint that wants it; None where none does.
 
     `facts` is asked only then. Events with the same `sequence_key` reach an endpoint in the
-    order of their keys. `callbacks`: endpoints with an address of the submission's own.
+    order of their keys. `listening`: every endpoint that is on, where the caller knows them;
+    `callback_url`: an address of the submission's own.
     """
-    targets = [(endpoint, "") for endpoint in wanting(type, product)] + list(callbacks)
+    found = enabled_endpoints() if listening is None else listening
+    targets = [(endpoint, "") for endpoint in wanting(type, product, found)]
+    if callback_url:
+        targets += _callback(callback_url, product, found, targets)
     if not targets:
         return None
     event = OutboxEvent.objects.create(
@@ -57,27 +63,86 @@ def emit(
     return event
 
 
-def wanting(type: EventType, product: UUID | None) -> list[Endpoint]:
-    """The endpoints that are on and want events of this type and product."""
-    found = Endpoint.objects.filter(Q(product=None) | Q(product=product), disabled_at=None)
-    return [one for one in found if not one.event_types or type in one.event_types]
+def enabled_endpoints() -> list[Endpoint]:
+    """Whoever listens at all."""
+    return list(Endpoint.objects.filter(disabled_at=None))
+
+
+def wanting(type: EventType, product: UUID | None, listening: Iterable[Endpoint]) -> list[Endpoint]:
+    """Those that want events of this type and product."""
+    return [
+        one
+        for one in listening
+        if one.product_id in (None, product) and (not one.event_types or type in one.event_types)
+    ]
+
+
+def callback_endpoint(url: str, product: UUID | None) -> Endpoint | None:
+    """The webhook endpoint that may deliver to `url` and signs for it: one that is on, of the
+    same scheme, host and port, for this product or for all; None where there is none."""
+    return _at_origin_of(url, product, enabled_endpoints())
+
+
+def _at_origin_of(url: str, product: UUID | None, listening: Iterable[Endpoint]) -> Endpoint | None:
+    wanted = origin(url)
+    found = [
+        one
+        for one in listening
+        if one.kind == Endpoint.Kind.WEBHOOK
+        and one.product_id in (None, product)
+        and wanted is not None
+        and origin(one.address) == wanted
+    ]
+    return min(found, key=lambda one: (one.product_id is None, one.name), default=None)
+
+
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an http or https address; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+def _callback(
+    url: str, product: UUID | None, listening: Iterable[Endpoint], told: Targets
+) -> Targets:
+    """Where a callback goes, unless that endpoint is told at the same address already. One whose
+    endpoint was switched off since the submission was taken is told nothing."""
+    endpoint = _at_origin_of(url, product, listening)
+    if endpoint is None or (endpoint.address == url and (endpoint, "") in told):
+        return []
+    return [(endpoint, url)]
 
 
 def inspections_completed(keys: Iterable[UUID]) -> None:
-    """Parts of production that have a verdict now, whichever."""
+    """Parts of production that have a verdict now, whichever. One query where nobody listens."""
+    listening = enabled_endpoints()
+    if not listening:
+        return
     rows = Inspection.objects.filter(pk__in=list(keys), purpose=Purpose.PRODUCTION)
     for inspection in rows.select_related(*FACTS_OF).order_by("id"):
+        submission = getattr(inspection, "submission", None)
         emit(
             EventType.INSPECTION_COMPLETED,
             product=inspection.viewpoint.product_id,
             sequence_key=sequence_key(inspection),
             facts=partial(verdict_facts, inspection),
+            listening=listening,
+            callback_url=submission.callback_url if submission else "",
         )
 
 
 def review_recorded(inspection: Inspection, review: Review) -> None:
     """Somebody judged a part, or took a judgement back."""
     if inspection.purpose != Purpose.PRODUCTION:
+        return
+    listening = enabled_endpoints()
+    if not listening:
         return
     row = Inspection.objects.select_related(*FACTS_OF).get(pk=inspection.pk)
 
@@ -99,6 +164,7 @@ def review_recorded(inspection: Inspection, review: Review) -> None:
         product=row.viewpoint.product_id,
         sequence_key=sequence_key(row),
         facts=facts,
+        listening=listening,
     )
 
 
@@ -114,12 +180,10 @@ def batch_completed(batch: Batch) -> None:
 
 def run_finished(run: TrainingRun) -> None:
     """A training run ended: done, failed or cancelled."""
-    version = ModelVersion.objects.filter(training_run=run).first()
-    emit(
-        EventType.RUN_FINISHED,
-        product=run.viewpoint.product_id,
-        sequence_key=f"run:{run.pk}",
-        facts=lambda: {
+
+    def facts() -> Facts:
+        version = ModelVersion.objects.filter(training_run=run).first()
+        return {
             "id": str(run.pk),
             "number": run.number,
             "product": run.viewpoint.product.code,
@@ -127,7 +191,13 @@ def run_finished(run: TrainingRun) -> None:
             "state": run.state,
             "error": run.error,
             "model_revision": version.revision if version else None,
-        },
+        }
+
+    emit(
+        EventType.RUN_FINISHED,
+        product=run.viewpoint.product_id,
+        sequence_key=f"run:{run.pk}",
+        facts=facts,
     )
 
 

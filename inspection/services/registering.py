@@ -23,6 +23,7 @@ from inspection.models import (
     TrainingRun,
 )
 
+from . import outbox
 from .audit import record
 from .datasets import freeze
 from .locking import lock_row
@@ -55,6 +56,7 @@ def finish_run(held: Claim[TrainingRun], folder: Path) -> ModelVersion:
             _write_splits(held.job, folder)
             freeze(held.job.snapshot)
             record(None, "model.registered", version, product=version.viewpoint.product)
+            outbox.run_finished(TrainingRun.objects.get(pk=held.id))
     except BaseException:
         shutil.rmtree(kept, ignore_errors=True)
         raise
@@ -154,6 +156,7 @@ def _activate_first(version: ModelVersion) -> None:
         after={"model": str(version)},
         reason="first model",
     )
+    outbox.model_promoted(version, None, "first model")
 
 
 def _write_splits(run: TrainingRun, folder: Path) -> None:

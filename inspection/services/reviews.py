@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -22,6 +23,7 @@ from inspection.models import (
     Verdict,
 )
 
+from . import outbox
 from .access import require
 from .audit import record
 from .locking import lock_row
@@ -68,6 +70,7 @@ def record_review(
         review.save(force_insert=True)
         _put_down(review)
         _write_down(user, "review.recorded", inspection, before, comment=review.comment)
+        outbox.review_recorded(inspection, review)
     return review
 
 
@@ -100,6 +103,7 @@ def undo_review(user: User, review: Review) -> Review:
             before = _move(inspection, undo, by=earlier.author if earlier else None, holds=earlier)
         undo.save(force_insert=True)
         _write_down(user, "review.undone", inspection, before)
+        outbox.review_recorded(inspection, undo)
     return undo
 
 
@@ -139,6 +143,7 @@ def _move(
         "review_reason": review.reason_code,
         "reviewed_by": by,
         "reviewed_at": at,
+        "updated_at": timezone.now(),
     }
     lock_row(inspection)
     row = Inspection.objects.select_related("review_reason", "reviewed_by").get(pk=inspection.pk)
@@ -187,6 +192,7 @@ def _second_look(user: User, review: Review) -> Review:
         after = {"state": review.state, "reason": _code(review.reason_code), "look": review.look}
         product = inspection.viewpoint.product
         record(user, "review.second_look", inspection, product=product, after=after)
+        outbox.review_recorded(inspection, review)
     return review
 
 

@@ -19,7 +19,7 @@ from inspection.jobs.publish import enqueue
 from inspection.jobs.trainer import Trainer, relay
 from inspection.models import JobState, RunLogLine, SnapshotImage, TrainingRun
 
-from . import announce, follow_up
+from . import announce, follow_up, outbox
 from .disk import check_free_space
 from .images import local_path
 from .registering import BadModelFolder, finish_run
@@ -63,10 +63,10 @@ def _work(held: Claim[TrainingRun], lease: Lease) -> None:
         check_free_space()
         job_file = write_job(held.job)
     except UserError as refusal:
-        held.finish(JobState.FAILED, error_code=refusal.code, error=refusal.message)
+        end_run(held, JobState.FAILED, error_code=refusal.code, error=refusal.message)
         return
     except OSError as error:
-        held.finish(JobState.FAILED, error_code="run_folder", error=f"The run's folder: {error}")
+        end_run(held, JobState.FAILED, error_code="run_folder", error=f"The run's folder: {error}")
         return
     relay_to = RunRelay(held)
     trainer = Trainer(job_file.parent, ml_adapter.trainer_command(job_file))
@@ -130,19 +130,26 @@ def _job(run: TrainingRun, folder: Path) -> dict[str, Any]:
 # --- how it ended ----------------------------------------------------------------------
 
 
+def end_run(held: Claim[TrainingRun], state: JobState, **fields: Any) -> None:
+    """End the run without a model and tell other systems, if it is still ours."""
+    with transaction.atomic():
+        if held.finish(state, **fields):
+            outbox.run_finished(TrainingRun.objects.get(pk=held.id))
+
+
 def _settle(held: Claim[TrainingRun], status: int, trainer: Trainer, heard: RunRelay) -> None:
     """Write the end of this attempt. Every way is one conditional write of the row."""
     if status == DONE:
         _register(held, trainer.folder)
     elif status == CANCELLED or held.cancel_requested():
-        held.finish(JobState.CANCELLED)
+        end_run(held, JobState.CANCELLED)
     elif status == PAUSED:
         held.finish(JobState.PAUSED, stage="vet")
     elif status == STOPPED or shutdown.requested():
         _give_back(held)
     elif status == REFUSED:
         code, sentence = heard.error or ("refused", "The training process refused its input.")
-        held.finish(JobState.FAILED, error_code=code, error=sentence)
+        end_run(held, JobState.FAILED, error_code=code, error=sentence)
     else:
         _crashed(held, status, trainer)
 
@@ -151,12 +158,12 @@ def _register(held: Claim[TrainingRun], folder: Path) -> None:
     try:
         finish_run(held, folder)
     except BadModelFolder as error:
-        held.finish(JobState.FAILED, error_code="bad_model", error=str(error))
+        end_run(held, JobState.FAILED, error_code="bad_model", error=str(error))
     except (OSError, KeyError, TypeError, ValueError) as error:
         log.exception("the model of training run %s cannot be registered", held.id)
         sentence = f"The model could not be taken over ({type(error).__name__}: {error}). "
         sentence += "When the cause is mended, resume the run."
-        held.finish(JobState.FAILED, error_code="not_registered", error=sentence)
+        end_run(held, JobState.FAILED, error_code="not_registered", error=sentence)
 
 
 def _give_back(held: Claim[TrainingRun]) -> None:
@@ -181,9 +188,8 @@ def _crashed(held: Claim[TrainingRun], status: int, trainer: Trainer) -> None:
         if goes_on:
             held.requeue(count_attempt=True)
         else:
-            held.finish(
-                JobState.FAILED, error_code="trainer_crashed", error=_given_up(cause, status)
-            )
+            told = _given_up(cause, status)
+            end_run(held, JobState.FAILED, error_code="trainer_crashed", error=told)
 
 
 def _crash_sentence(status: int) -> str:

@@ -28,7 +28,7 @@ from inspection.models import (
     Verdict,
 )
 
-from . import announce, gate
+from . import announce, batch_end, gate
 from .batches import announce_batch, batch_summary, skip_unfinished
 from .images import local_path
 from .result_files import remove_pictures, save_pictures, strongest_place
@@ -233,6 +233,7 @@ def _finish(held: Claim[ScoringChunk], batch: Batch) -> None:
         if cancelled:
             skip_unfinished(Inspection.objects.filter(chunk=held.id))
         held.finish(JobState.CANCELLED if cancelled else JobState.DONE)
+    batch_end.settle(batch.pk)
     batch.refresh_from_db(fields=["sealed_at", "cancel_requested_at"])
     announce_batch(batch)
     try:
@@ -268,6 +269,7 @@ def settle_chunk(chunk: ScoringChunk) -> None:
     else:
         return
     if chunk.batch:
+        batch_end.settle_later(chunk.batch.pk)
         announce_batch(chunk.batch)
 
 

@@ -22,7 +22,7 @@ from inspection.models import (
     Viewpoint,
 )
 
-from . import announce
+from . import announce, outbox
 from .access import require
 from .audit import record
 from .datasets import take_snapshot
@@ -42,6 +42,7 @@ __all__ = [
     "finish_run",
     "resume_run",
     "run_training",
+    "settle_run",
     "start_run",
 ]
 
@@ -266,10 +267,19 @@ def cancel_run(user: User | None, run: TrainingRun) -> None:
     run.refresh_from_db()
     policies.check_cancellable(run)
     with transaction.atomic():
-        request_cancel(run)
+        ended = request_cancel(run)
         run.refresh_from_db()
         record(user, "run.cancel_requested", run, product=run.viewpoint.product)
+        if ended:
+            outbox.run_finished(run)
         announce.run_state(run)
+
+
+def settle_run(run: TrainingRun) -> None:
+    """The reaper moved the run, in the same transaction: given up, cancelled, or queued again."""
+    if run.ended:
+        outbox.run_finished(run)
+    announce.run_state(run)
 
 
 def resume_run(user: User | None, run: TrainingRun) -> None:

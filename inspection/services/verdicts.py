@@ -18,6 +18,7 @@ from inspection.models import (
     Verdict,
 )
 
+from . import outbox
 from .reviews import draw_audit
 from .tallies import Counted, moved
 
@@ -67,6 +68,7 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
     doubtful = any(result.disposition == Disposition.NEEDS_REVIEW for result in ranked)
     failed_for_sure = worst.verdict == Verdict.FAILED and worst.disposition == Disposition.AUTO
     needs_review = doubtful and not failed_for_sure
+    now = timezone.now()
     written = Inspection.objects.filter(pk=inspection.pk, verdict="").update(
         verdict=worst.verdict,
         disposition=Disposition.NEEDS_REVIEW if needs_review else Disposition.AUTO,
@@ -74,12 +76,17 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
         p_value=highest.p_value if highest else None,
         error=worst.error,
         cell=strongest_cell(ranked),
-        completed_at=timezone.now(),
+        completed_at=now,
+        updated_at=now,
     )
-    if written and worst.verdict in (Verdict.PASSED, Verdict.FAILED) and _make_record(inspection):
+    if not written:
+        return False
+    if worst.verdict in (Verdict.PASSED, Verdict.FAILED) and _make_record(inspection):
         draw_audit(inspection)
         moved(None, Counted.of(Inspection.objects.get(pk=inspection.pk)))
-    return bool(written)
+    if inspection.purpose == Purpose.PRODUCTION:
+        outbox.inspections_completed([inspection.pk])
+    return True
 
 
 def strongest_cell(results: Iterable[ImageResult]) -> int | None:

@@ -130,6 +130,7 @@ class History:
             model_version_id=version.pk.hex,
             operating_point_id=point.pk.hex,
             sealed_at=moment(slot.end.timestamp()),
+            completed_at=moment(slot.end.timestamp()),
         )
         line.next_batch += 1
         common = {
