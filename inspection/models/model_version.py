@@ -63,6 +63,11 @@ class ModelVersion(Keyed):
         return f"model-{self.number}"
 
     @property
+    def has_judged(self) -> bool:
+        """It judges, or did: by promotion, or as the first of its viewpoint."""
+        return self.state == self.State.ACTIVE or self.promoted_at is not None
+
+    @property
     def is_first_try(self) -> bool:
         """Trained with the preset that shows that everything works: not for decisions."""
         return bool(self.manifest.get("preset") == TrainingRun.Preset.TINY)

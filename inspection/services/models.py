@@ -67,6 +67,27 @@ def rollback(user: User | None, viewpoint: Viewpoint, reason: str = "") -> Model
     return target
 
 
+def choose(user: User | None, version: ModelVersion, *, by: str) -> bool:
+    """Let a version judge that judged before, as an MES chooses the revision of a recipe; False
+    where it judges already. As a rollback it needs no gate; one that never judged is refused:
+    that is what promote is for. `by` names who asked, for the audit trail."""
+    viewpoint = version.viewpoint
+    require(user, policies.MANAGE, viewpoint.product)
+    with transaction.atomic():
+        lock_row(viewpoint)
+        version.refresh_from_db(fields=["state", "promoted_at"])
+        if version.state == State.ACTIVE:
+            return False
+        if not version.has_judged:
+            raise WrongState("never_promoted", f"{version} was never promoted.")
+        before = _take_over(user, version)
+        version.replaced = before
+        version.save(update_fields=["replaced"])
+        told = _told(user, version, before)
+        record(action="model.chosen", reason=f"by {by}", **told)
+    return True
+
+
 def version_before(version: ModelVersion) -> ModelVersion | None:
     """Where a rollback of `version` leads: what it replaced or, where that is not on record, the
     older model that judged last."""

@@ -1,0 +1,1 @@
+"""MQTT: plain JSON topics. Only `link` needs the extra `mqtt`."""
