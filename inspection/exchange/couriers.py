@@ -84,8 +84,8 @@ class _Place:
 
 COURIERS: dict[str, _Place] = {
     Endpoint.Kind.WEBHOOK: _Place("inspection.exchange.webhook", "WebhookCourier"),
-    Endpoint.Kind.CFX: _Place("inspection.exchange.cfx", "CfxCourier", "cfx"),
-    Endpoint.Kind.MQTT: _Place("inspection.exchange.mqtt", "MqttCourier", "mqtt"),
+    Endpoint.Kind.CFX: _Place("inspection.exchange.cfx.courier", "CfxCourier", "cfx"),
+    Endpoint.Kind.MQTT: _Place("inspection.exchange.mqtt.courier", "MqttCourier", "mqtt"),
 }
 
 

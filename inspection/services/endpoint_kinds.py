@@ -9,27 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.utils.translation import gettext_lazy as _
-
 from inspection.errors import UserError
 from inspection.models import Endpoint
 
+from .broker_options import CFX_OPTIONS, MQTT_OPTIONS, check_cfx, check_mqtt
+from .endpoint_options import Option
+
+__all__ = ["KINDS", "EndpointKind", "Option", "Options"]
+
 Options = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Option:
-    """One value in `Endpoint.options`. `form`: text, number, switch, choice (one of `choices`:
-    value and words), or secret: a password, which is kept not in the options but as
-    `Endpoint.secrets[0]["secret"]` and never shown again; one per kind at most."""
-
-    name: str
-    label: Any
-    help: Any = ""
-    form: str = "text"
-    default: str | int | bool = ""
-    required: bool = False
-    choices: tuple[tuple[str, Any], ...] = ()
 
 
 def _nothing_more(address: str, options: Options) -> None:
@@ -110,9 +98,14 @@ KINDS: dict[str, EndpointKind] = {
         Endpoint.Kind.CFX,
         ("amqps", "amqp"),
         "amqps://broker.plant.example",
-        (Option("handle", _("CFX handle"), _("Vendor.Model.SerialNumber"), required=True),),
+        CFX_OPTIONS,
+        check_cfx,
     ),
     Endpoint.Kind.MQTT: EndpointKind(
-        Endpoint.Kind.MQTT, ("mqtts", "mqtt"), "mqtts://broker.plant.example"
+        Endpoint.Kind.MQTT,
+        ("mqtts", "mqtt"),
+        "mqtts://broker.plant.example",
+        MQTT_OPTIONS,
+        check_mqtt,
     ),
 }

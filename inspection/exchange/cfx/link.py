@@ -4,6 +4,7 @@ Everything here blocks for PATIENCE seconds at most and raises Lost when the bro
 Needs the extra `cfx`.
 """
 
+import logging
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from .options import CfxOptions
 
 PATIENCE = 10.0  # seconds
 GOODBYE = 1.0
+logging.getLogger("proton").setLevel(logging.CRITICAL)  # what it reports is raised as Lost
 PREFETCHED = 10
 MOST_SENDERS = 50
 Proton = Any  # its classes: the library may be missing where types are checked
@@ -98,7 +100,9 @@ class Link:
     def _connect(self) -> Proton:
         options = self._options
         scheme = "amqps" if options.server.tls else "amqp"
-        more: dict[str, Proton] = {"virtual_host": options.virtual_host} if options.virtual_host else {}
+        more: dict[str, Proton] = (
+            {"virtual_host": options.virtual_host} if options.virtual_host else {}
+        )
         if options.user:
             more |= {"user": options.user, "password": options.password}
         return BlockingConnection(
@@ -158,9 +162,7 @@ def _text(message: Proton) -> bytes:
     return body.encode() if isinstance(body, str) else bytes(body or b"")
 
 
-def _send(
-    connection: Proton, sender: Proton, messages: Sequence[Message]
-) -> None:
+def _send(connection: Proton, sender: Proton, messages: Sequence[Message]) -> None:
     """Send on, then wait for all: settled is not enough, each must have been accepted."""
     sent = [sender.link.send(one) for one in messages]
     connection.wait(lambda: all(one.settled for one in sent), timeout=PATIENCE, msg="sending")

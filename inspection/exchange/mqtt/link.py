@@ -34,7 +34,7 @@ class Link:
         """Connect. Whoever looks at the status topic sees `offline` when we are gone."""
         server = self._options.server
         try:
-            self._client.connect(server.host, server.port, round(self._options.keepalive_s))
+            self._client.connect(server.host, server.port, self._options.keepalive_s)
         except (OSError, ValueError) as error:
             raise Lost(f"{server.host}:{server.port}: {error}") from error
         self._client.loop_start()
