@@ -85,6 +85,7 @@ def choose(user: User | None, version: ModelVersion, *, by: str) -> bool:
         version.save(update_fields=["replaced"])
         told = _told(user, version, before)
         record(action="model.chosen", reason=f"by {by}", **told)
+        outbox.model_promoted(version, before, f"by {by}")
     return True
 
 

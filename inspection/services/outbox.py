@@ -153,6 +153,7 @@ def review_recorded(inspection: Inspection, review: Review) -> None:
             "reason_code": review.reason_code.code if review.reason_code else None,
             "comment": review.comment,
             "author": review.author.get_username(),
+            "badge": review.author.badge,
             "look": review.look,
             "undoes": str(review.undoes_id) if review.undoes_id else None,
             "created_at": review.created_at.isoformat(),
