@@ -1,15 +1,15 @@
 """A page of inspections, dressed for the Defects page: a fixed number of questions."""
 
-from collections.abc import Iterable
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, QuerySet
 from django.urls import reverse
 
-from inspection.models import Inspection, InspectionImage, Lot, Station, Unit, Viewpoint
+from inspection.models import Inspection, InspectionImage, Station, Viewpoint
 from inspection.querysets import bounded_count, wanted_inspections
 
 from . import outlines, words
@@ -18,19 +18,45 @@ from .filters import Choices, Filters
 PER_PAGE = 60
 MOST_COUNTED = 1000
 NO_KEY = UUID(int=0)
+# What a tile or a line shows, as flat rows: whole objects of sixty inspections with everything
+# around them take longer to make than all else on the page.
+SHOWN = (
+    "pk",
+    "viewpoint_id",
+    "station_id",
+    "unit_id",
+    "verdict",
+    "disposition",
+    "review_state",
+    "score",
+    "is_record",
+    "completed_at",
+)
+BESIDE = {
+    "serial": F("unit__serial_number"),
+    "panel": F("unit__panel_id"),
+    "position": F("unit__position_number"),
+    "lot_code": F("lot__code"),
+}
+PICTURED = ("inspection_id", "file_name", "image_id")
+SCORED = {
+    "width": F("image__width"),
+    "height": F("image__height"),
+    "result_key": F("result__pk"),
+    "score": F("result__score"),
+    "regions": F("result__regions"),
+    "heatmap_key": F("result__heatmap_key"),
+}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One inspection as a tile or a line of the table shows it."""
 
-    inspection: Inspection
+    inspection: Any  # a flat row of `SHOWN`
     sign: words.Sign
     reviewed: words.Sign | None
     product: Any
     station: Any
-    unit: Unit | None
-    lot: Lot | None
     name: str
     address: str
     thumb: str
@@ -68,7 +94,7 @@ def page_of(filters: Filters, after: UUID | None, before: UUID | None) -> Page:
 
 def _slice(
     every: QuerySet[Inspection], after: UUID | None, before: UUID | None
-) -> tuple[list[Inspection], bool]:
+) -> tuple[list[Any], bool]:
     """At most PER_PAGE, newest first, and whether more lie beyond in that direction.
 
     The keys first: what is joined to a row must not be joined to all that were looked at.
@@ -80,75 +106,74 @@ def _slice(
         keys = keys.filter(id__lt=after)
     found = list(keys[: PER_PAGE + 1])
     shown = Inspection.objects.filter(pk__in=found[:PER_PAGE]).order_by("-id")
-    whole = shown.select_related("unit", "lot").prefetch_related(pictures())
-    return list(whole), len(found) > PER_PAGE
+    rows = shown.annotate(**BESIDE).values_list(*SHOWN, *BESIDE, named=True)
+    return list(rows), len(found) > PER_PAGE
 
 
-def pictures() -> "Prefetch[str]":
-    """The pictures with what a tile needs of their results, in one question."""
-    needed = InspectionImage.objects.select_related("image", "result").only(
-        "inspection",
-        "index",
-        "file_name",
-        "image__width",
-        "image__height",
-        "result__score",
-        "result__regions",
-        "result__heatmap_key",
-    )
-    return Prefetch("pictures", needed)
+def _worst_pictures(inspections: list[Any]) -> dict[UUID, Any]:
+    """By inspection, the picture that decided, or the first one while nothing has: with what a
+    tile needs of its result, in one question."""
+    pictures = InspectionImage.objects.filter(inspection__in=[one.pk for one in inspections])
+    told = pictures.annotate(**SCORED).order_by("inspection_id", "index")
+    rows = told.values_list(*PICTURED, *SCORED, named=True)
+    found: dict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.inspection_id].append(row)
+    return {key: max(pictures, key=_score) for key, pictures in found.items()}
 
 
-def dressed(inspections: Iterable[Inspection], filters: Filters) -> list[Row]:
-    """With `pictures`, `unit` and `lot` fetched before."""
+def _score(picture: Any) -> float:
+    return float("-inf") if picture.score is None else float(picture.score)
+
+
+def dressed(inspections: list[Any], filters: Filters) -> list[Row]:
+    """Flat rows with all that a page shows of them."""
     query, choices = filters.query(), filters.choices
     viewpoints = {one.pk: one for one in choices.viewpoints}
     stations: dict[UUID | None, Station] = {one.pk: one for one in choices.stations}
+    pictures = _worst_pictures(inspections) if inspections else {}
     return [
-        _row(one, viewpoints[one.viewpoint_id], stations.get(one.station_id), query)
+        _row(
+            one,
+            viewpoints[one.viewpoint_id],
+            stations.get(one.station_id),
+            pictures.get(one.pk),
+            query,
+        )
         for one in inspections
         if one.viewpoint_id in viewpoints
     ]
 
 
-def _row(inspection: Inspection, viewpoint: Viewpoint, station: Any, query: str) -> Row:
-    shown = worst_picture(inspection)
-    result = getattr(shown, "result", None)
-    sign = words.verdict_sign(inspection.verdict, inspection.disposition)
-    reviewed = words.review_sign(inspection.review_state)
-    image = shown.image if shown else None
-    width, height = (image.width, image.height) if image else (1, 1)
+def _row(one: Any, viewpoint: Viewpoint, station: Any, shown: Any, query: str) -> Row:
+    sign = words.verdict_sign(one.verdict, one.disposition)
+    reviewed = words.review_sign(one.review_state)
+    width, height = (shown.width, shown.height) if shown else (1, 1)
     outline = ""
-    if result and result.regions and sign is not words.PASS:
-        few = outlines.strongest(result.regions, outlines.ON_A_TILE)
+    if shown and shown.regions and sign is not words.PASS:
+        few = outlines.strongest(shown.regions, outlines.ON_A_TILE)
         outline = outlines.path(few, width, height)
     return Row(
-        inspection=inspection,
+        inspection=one,
         sign=sign,
         reviewed=None if reviewed is words.NOT_VERIFIED else reviewed,
         product=viewpoint.product,
         station=station,
-        unit=inspection.unit,
-        lot=inspection.lot,
-        name=str(inspection.unit or (shown.file_name if shown else "")),
-        address=f"{_place('inspection', inspection.pk)}?from=defects&{query}",
+        name=_name(one, shown),
+        address=f"{_place('inspection', one.pk)}?from=defects&{query}",
         thumb=_place("thumb", shown.image_id) if shown else "",
-        heat=_place("layer", result.pk, "heatmap") if result and result.heatmap_key else "",
+        heat=_place("layer", shown.result_key, "heatmap") if shown and shown.heatmap_key else "",
         outline=outline,
         width=width,
         height=height,
     )
 
 
-def worst_picture(inspection: Inspection) -> InspectionImage | None:
-    """The picture that decided, or the first one while nothing has."""
-    pictures = sorted(inspection.pictures.all(), key=lambda one: one.index)
-    return max(pictures, key=lambda one: _score(one), default=None)
-
-
-def _score(picture: InspectionImage) -> float:
-    score = getattr(getattr(picture, "result", None), "score", None)
-    return float("-inf") if score is None else float(score)
+def _name(one: Any, shown: Any) -> str:
+    """As `str(unit)`; the file where no unit is known."""
+    if one.unit_id is None:
+        return shown.file_name if shown else ""
+    return one.serial or f"{one.panel}/{one.position}"
 
 
 @lru_cache(maxsize=64)

@@ -4,13 +4,11 @@ from typing import Any
 
 from django import template
 from django.template import defaultfilters
-from django.templatetags.static import static
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from inspection.models import Inspection, Job
-from inspection.web import outlines, words
+from inspection.web import markup, outlines, words
 from inspection.web.limits import per_cent
 
 register = template.Library()
@@ -22,42 +20,21 @@ register.filter("image_word", words.image_word)
 register.filter("method_word", words.method_word)
 register.filter("percent", words.percent)
 register.filter("action_word", words.action_word)
-
-
-@register.simple_tag
-def icon(name: str, size: str = "") -> SafeString:
-    """One symbol of the sprite. Decorative: the word beside it says the same."""
-    return format_html(
-        '<svg class="i{}" aria-hidden="true"><use href="{}#{}"/></svg>',
-        f" i-{size}" if size else "",
-        static("icons.svg"),
-        name,
-    )
-
-
-def _tag(sign: words.Sign) -> SafeString:
-    return format_html(
-        '<span class="tag {}" data-sign="{}">{}{}</span>',
-        sign.tone,
-        sign.key,
-        icon(sign.icon, "s"),
-        sign.word,
-    )
+register.simple_tag(markup.icon, name="icon")
+register.simple_tag(markup.options, name="options")
+register.simple_tag(markup.place_grid, name="place_grid")
+register.simple_tag(markup.tiles, name="defect_tiles")
+register.simple_tag(markup.tag, name="sign")
 
 
 @register.simple_tag
 def verdict(inspection: Inspection) -> SafeString:
-    return _tag(words.verdict_sign(inspection.verdict, inspection.disposition))
+    return markup.tag(words.verdict_sign(inspection.verdict, inspection.disposition))
 
 
 @register.simple_tag
 def job_state(job: Job) -> SafeString:
-    return _tag(words.job_sign(job))
-
-
-@register.simple_tag
-def sign(what: words.Sign) -> SafeString:
-    return _tag(what)
+    return markup.tag(words.job_sign(job))
 
 
 @register.simple_tag

@@ -14,7 +14,6 @@ from inspection import policies
 from inspection.exchange.inspections_csv import csv_of
 from inspection.models import Lot, ReviewState
 from inspection.querysets import wanted_inspections
-from inspection.services.verdicts import CELLS
 from inspection.web import reads_defects as reads
 from inspection.web import words
 from inspection.web.access import SignedIn
@@ -42,18 +41,45 @@ def show(request: SignedIn) -> HttpResponse:
         "view": view if view in VIEWS else VIEWS[0],
         "without_verdict": filters.query(verdict=None),
         "verdict_links": [(sign, filters.query(verdict=sign.key)) for sign in words.VERDICTS],
-        "reviews": [(state, words.review_word(state)) for state in ("waiting", *ReviewState)],
-        "reasons": [
-            reason
-            for reason in choices.reasons
-            if filters.product is None or reason.product_id == filters.product.pk
-        ],
-        "grid": [range(row * CELLS, (row + 1) * CELLS) for row in range(CELLS)],
+        "offered": _offered(filters),
         "part": reads.place_picture(filters, page.rows, choices),
         "lots_like_it": [] if page.rows else _lots_like(filters),
         **_may(request, page, choices),
     }
     return render(request, "defects/index.html", context)
+
+
+def _offered(filters: Filters) -> dict[str, dict[str, Any]]:
+    """What each list of the filters offers as (value, words), and what is chosen of it."""
+    values, choices, product = filters.values, filters.choices, filters.product
+    reasons = [
+        (one.pk, one.text if product else f"{one.text} · {one.product.code}", one.code)
+        for one in choices.reasons
+        if product is None or one.product_id == product.pk
+    ]
+    stations = [(one.code, f"{one.name} · {one.code}", str(one.pk)) for one in choices.stations]
+    return {
+        "product": {
+            "pairs": [(one.pk, f"{one.name} · {one.code}") for one in choices.products],
+            "chosen": product.pk if product else "",
+        },
+        "line": {
+            "pairs": [(line, line) for line in choices.lines],
+            "chosen": values.get("line", ""),
+        },
+        "station": _chosen(stations, values.get("station", "")),
+        "review": {
+            "pairs": [(state, words.review_word(state)) for state in ("waiting", *ReviewState)],
+            "chosen": values.get("review", ""),
+        },
+        "reason": _chosen(reasons, values.get("reason", "")),
+    }
+
+
+def _chosen(offered: list[tuple[Any, str, str]], asked: str) -> dict[str, Any]:
+    """(value, words, another name of it): an address may say either the value or that name."""
+    chosen = next((value for value, _words, other in offered if asked in (str(value), other)), "")
+    return {"pairs": [(value, said) for value, said, _other in offered], "chosen": chosen}
 
 
 def _may(request: SignedIn, page: reads.Page, choices: Choices) -> dict[str, Any]:
