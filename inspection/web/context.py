@@ -7,12 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from inspection.models import User
 from inspection.services import notifications
 
-from .phrases import PHRASES
+from .phrases import phrases_script
 from .scope import query_of
 
 # (name of the page, word, icon, first parts of the addresses that belong to it)
@@ -47,7 +48,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "rail": entries,
         "htmx_config": json.dumps(settings.HTMX_CONFIG),
-        "phrases": PHRASES,
+        "phrases": phrases_script(get_language()),
         "unread": SimpleLazyObject(lambda: _unread(request)),
     }
 

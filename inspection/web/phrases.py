@@ -2,8 +2,11 @@
 with everything else; a script names a phrase and fills in what is in braces."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from django.utils.functional import Promise
+from django.utils.html import json_script
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 PHRASES: Mapping[str, str | Promise] = {
@@ -93,3 +96,10 @@ PHRASES: Mapping[str, str | Promise] = {
     "you_said": _("You said: {state}."),
     "undo": _("Undo this"),
 }
+
+
+@lru_cache(maxsize=8)
+def phrases_script(language: str | None) -> SafeString:
+    """The phrases as the script block of a page in the language that is spoken now. Every page
+    carries all of them, so they are put together once per language."""
+    return json_script({name: str(phrase) for name, phrase in PHRASES.items()}, "phrases")
