@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from inspection.ml_adapter import harmless
 from inspection.models import Inspection
+from inspection.services.verdicts import CELLS
 
 CHUNK = 1000  # rows that are held at once
 BOM = "\ufeff"  # without it a spreadsheet does not take the file for UTF-8
-SIDE = 8  # of the grid of places, as in services.verdicts
 
 # Column by column: its title and where its value is, seen from an inspection.
 COLUMNS = (
@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
 
 def _place(cell: int | None) -> str:
     """`R4C7`: row and column on the grid, from the top left, counted from one."""
-    return "" if cell is None else f"R{cell // SIDE + 1}C{cell % SIDE + 1}"
+    return "" if cell is None else f"R{cell // CELLS + 1}C{cell % CELLS + 1}"
 
 
 SPECIAL: dict[str, Callable[[Any], Any]] = {

@@ -48,6 +48,7 @@ SCORED = {
     "heatmap_key": F("result__heatmap_key"),
 }
 
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One inspection as a tile or a line of the table shows it."""

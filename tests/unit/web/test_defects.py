@@ -1,6 +1,7 @@
 """Finding inspections: each filter finds what it says and nothing else, in pages by key."""
 
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
 import pytest
@@ -314,6 +315,42 @@ def test_a_tile_shows_verdict_outline_and_what_people_said(client: Client) -> No
     assert 'd="M16.0 24.0L' in page, "the box, in pixels of a picture of 64 × 48"
     assert "False call" in page
     assert "no such" not in page
+
+
+def test_what_others_named_is_text_and_never_markup(client: Client, batch: Any) -> None:
+    hostile = "\"><script>alert(1)</script>'&"
+    product = batch.viewpoint.product
+    unit = UnitFactory(product=product, serial_number=hostile)
+    lot = LotFactory(product=product, code=f"L{hostile}")
+    StationFactory(line=hostile, name=hostile)
+    ReasonCode.objects.create(product=product, code="H", text=hostile)
+    InspectionFactory(batch=batch, unit=unit, lot=lot)
+    nameless = ImageResultFactory(
+        picture__inspection__batch=batch,
+        picture__inspection__unit=None,
+        picture__file_name=f"{hostile}.png",
+    )
+    inspector = signed_in(UserFactory(role="inspector"))
+    for view in ("tiles", "table"):
+        page = inspector.get(reverse("defects"), {"view": view, "line": hostile}).content.decode()
+        assert "<script>alert" not in page, "in the filters"
+        page = inspector.get(reverse("defects"), {"view": view}).content.decode()
+        assert "<script>alert" not in page
+        assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
+        assert str(nameless.picture.inspection_id) in page
+        assert f"Pick {escape(hostile)}" in page, "what a screen reader says"
+
+
+def test_the_worst_picture_is_shown(client: Client, batch: Any) -> None:
+    inspection = InspectionFactory(batch=batch)
+    shown = [
+        ImageResultFactory(
+            picture__inspection=inspection, picture__index=index, score=score
+        ).picture.image_id
+        for index, score in enumerate((0.2, 0.9, 0.4))
+    ]
+    (row,) = client.get(reverse("defects")).context["page"].rows
+    assert row.thumb == reverse("thumb", args=[shown[1]])
 
 
 def test_choices_know_whether_one_sees_everything(batch: Any) -> None:
