@@ -30,9 +30,8 @@ MOST_STREAMS = 60
 def show(request: SignedIn) -> HttpResponse:
     """Figures, trend, Pareto, drift, and what is going on, for the scope in the address."""
     scope = Scope.of(request)
-    buckets = reads_today.buckets(scope)
+    buckets, before = reads_today.buckets(scope)
     sums = reads_today.total(buckets)
-    before = reads_today.before(scope) if sums.inspected else None
     context: dict[str, Any] = {
         "scope": scope,
         "sums": sums,
