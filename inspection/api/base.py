@@ -94,6 +94,10 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
         context = self.get_serializer_context()
         return self.get_paginated_response(tell(page, many=True, context=context).data)
 
+    def visible(self, model: type[N]) -> QuerySet[N]:
+        """Rows of another noun that the caller may see."""
+        return visible(self.user, model)
+
     def find(self, model: type[N], key: Any, field: str) -> N:
         """A row that a body or query names, where the caller may see it; else a 422 there."""
         found = visible(self.user, model).filter(pk=key).first()

@@ -70,7 +70,7 @@ class Schema(AutoSchema):
         action = getattr(self.view, "action", None) or self.method.lower()
         own = {"list", "retrieve", "create", "partial_update", "destroy", "get"}
         deed = action if action in own else self.method.lower()
-        return words if parts and parts[-1] == action.replace("_", "-") else f"{words}_{deed}"
+        return words if parts and parts[-1] == action else f"{words}_{deed}"
 
     def get_override_parameters(self) -> list[Any]:
         """The same serializer that checks the query describes it."""

@@ -4,19 +4,46 @@ from django.contrib.auth.decorators import login_required
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
+from rest_framework.viewsets import GenericViewSet
 
-from . import inspections, products
+from . import batches, datasets, images, inspections, me, models, plant, products, reports, reviews
+from . import runs as runs_of
 from .problems import not_found
 
+# What has a list of its own, by the name in its address.
+LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
+    "products": (products.Products, "api-product"),
+    "stations": (plant.Stations, "api-station"),
+    "datasets": (datasets.Datasets, "api-dataset"),
+    "images": (images.Images, "api-image"),
+    "runs": (runs_of.Runs, "api-run"),
+    "models": (models.Models, "api-model"),
+    "gates": (models.Gates, "api-gate"),
+    "batches": (batches.Batches, "api-batch"),
+    "inspections": (inspections.Inspections, "api-inspection"),
+    "reviews": (reviews.Reviews, "api-review"),
+    "reason_codes": (reviews.ReasonCodes, "api-reason-code"),
+    "escapes": (reviews.Escapes, "api-escape"),
+    "reports": (reports.Reports, "api-report"),
+    "drift_alerts": (plant.DriftAlerts, "api-drift-alert"),
+    "audit": (plant.Audit, "api-audit"),
+}
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
-router.register("products", products.Products, "api-product")
-router.register("inspections", inspections.Inspections, "api-inspection")
+for name, (viewset, basename) in LISTS.items():
+    router.register(name, viewset, basename)
 
+points = models.OperatingPoints
+POINTS = "models/<uuid:version>/operating_points"
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
 v1: list[URLPattern | URLResolver] = [
+    path("", me.Index.as_view(), name="api-index"),
+    path("me", me.Me.as_view(), name="api-me"),
+    path("kpis", plant.Kpis.as_view(), name="api-kpis"),
     path("docs/", docs, name="api-docs"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
+    path(POINTS, points.as_view({"get": "list", "post": "create"}), name="api-points"),
+    path(f"{POINTS}/what_if", points.as_view({"get": "what_if"}), name="api-what-if"),
     path("", include(router.urls)),
 ]
 urlpatterns = [path("api/v1/", include(v1)), re_path(r"^api/", not_found)]

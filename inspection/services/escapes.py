@@ -51,6 +51,11 @@ def report_escape(
     return escape
 
 
+def product_of(user: User, serial_number: str) -> Product:
+    """The product of the one unit of that serial number; raises UserError as a report would."""
+    return _unit(user, serial_number.strip(), None).product
+
+
 def _unit(user: User, serial: str, product: Product | None) -> Unit:
     """The one unit of that serial number among what the person may see; what they may not
     see is not found, so that nobody learns which serial numbers exist."""

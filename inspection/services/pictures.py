@@ -5,6 +5,7 @@ An original is never sent: it may be anything that a camera or an attacker wrote
 
 import io
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -12,6 +13,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from PIL import Image as Pillow
 
 from inspection import ml_adapter
+from inspection.errors import UserError
 from inspection.models import (
     DatasetImage,
     Image,
@@ -58,6 +60,14 @@ def visible_images(user: User) -> QuerySet[Image]:
         here: QuerySet[Model] = model._default_manager.filter(image=OuterRef("pk"))
         anywhere |= Q(Exists(here.filter(may_see(user, product))))
     return Image.objects.filter(anywhere)
+
+
+def find(user: User, key: UUID) -> Image:
+    """A picture that a request names. Raises UserError where `user` sees none such."""
+    found = visible_images(user).filter(pk=key).first()
+    if found is None:
+        raise UserError("no_such_image", f"There is no picture {key} here.", field="image")
+    return found
 
 
 def visible_results(user: User) -> QuerySet[ImageResult]:

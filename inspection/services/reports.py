@@ -9,7 +9,7 @@ from inspection import policies
 from inspection.errors import UserError
 from inspection.jobs.cancel import request_cancel
 from inspection.jobs.publish import enqueue
-from inspection.models import Lot, Product, Report, ReportKind, ReportSchedule, User
+from inspection.models import JobState, Lot, Product, Report, ReportKind, ReportSchedule, User
 
 from . import announce, report_pdf
 from .access import require
@@ -85,6 +85,15 @@ def delete_report(user: User, report: Report) -> None:
         report.delete()
         if key:
             transaction.on_commit(lambda: default_storage.delete(key))
+
+
+def content(report: Report) -> bytes | None:
+    """The document; None until it is made, and where its file is gone."""
+    if report.state != JobState.DONE or not default_storage.exists(report.file_key):
+        return None
+    with default_storage.open(report.file_key) as file:
+        found: bytes = file.read()
+        return found
 
 
 def file_name(report: Report) -> str:

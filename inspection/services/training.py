@@ -85,6 +85,8 @@ def start_run(
     _check_method(method)
     check_free_space()
     dataset = dataset or _good_dataset(viewpoint)
+    if dataset.viewpoint_id != viewpoint.pk:
+        raise UserError("other_dataset", "This dataset is another viewpoint's.", field="dataset")
     _check_enough(dataset.items.filter(label="", excluded_at=None).count())
     with transaction.atomic():
         lock_row(viewpoint)  # numbers runs one after the other

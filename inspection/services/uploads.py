@@ -112,6 +112,12 @@ def close_upload(user: User | None, upload: Upload) -> Upload:
     return upload
 
 
+def close_all(user: User | None, batch: Batch) -> None:
+    """Close what is still open of a batch that is to be sealed."""
+    for upload in Upload.objects.filter(batch=batch, closed_at=None):
+        close_upload(user, upload)
+
+
 def close_abandoned() -> int:
     """Close uploads whose browser went away; what they brought is kept. Returns how many.
 

@@ -7,8 +7,13 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from inspection.models import (
     Batch,
     Dataset,
+    DatasetImage,
+    DatasetSnapshot,
+    DriftAlert,
     Escape,
+    GateCheck,
     Inspection,
+    Lot,
     Membership,
     ModelVersion,
     OperatingPoint,
@@ -43,6 +48,9 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     Report: ("lot", "requested_by"),
     ReportSchedule: ("created_by",),
     Escape: ("unit__product", "reason_code", "reported_by"),
+    DatasetImage: ("image",),
+    DriftAlert: ("station", "model_version"),
+    GateCheck: ("baseline", "requested_by"),
     Review: ("author", "reason_code", "inspection__review_reason", "inspection__reviewed_by"),
 }
 
@@ -61,6 +69,11 @@ PATHS: dict[type[Model], tuple[str, ...]] = {
     ReasonCode: ("product",),
     Escape: ("unit__product",),
     OperatingPoint: ("model_version__viewpoint__product",),
+    DatasetImage: ("dataset__viewpoint__product",),
+    DatasetSnapshot: ("dataset__viewpoint__product",),
+    DriftAlert: ("viewpoint__product",),
+    GateCheck: ("candidate__viewpoint__product",),
+    Lot: ("product",),
 }
 
 

@@ -269,6 +269,15 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "inspection.models.JobState",
+        "ResultEnum": "inspection.models.Verdict",
+        "VerificationEnum": "inspection.models.ReviewState",
+        "PurposeEnum": "inspection.models.Purpose",
+        "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
+        "ModelStateEnum": "inspection.models.ModelVersion.State",
+        "GateStateEnum": "inspection.models.GateCheck.State",
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [

@@ -10,9 +10,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from inspection import policies
-from inspection.ids import first_id_of
 from inspection.models import AuditEvent, User
+from inspection.services import audit_trail
 from inspection.web.access import Rights, SignedIn, explains
 
 PAGE = 50
@@ -40,7 +39,7 @@ TYPES = {
 def index(request: SignedIn) -> HttpResponse:
     """Administrators see everything; who administers or engineers a product, what befell it."""
     rights = Rights(request.user, None)
-    rows = _allowed(request, rights)
+    rows = audit_trail.readable(request.user)
     asked = {name: request.GET.get(name, "").strip() for name in FILTERS}
     rows = _narrowed(rows, asked)
     found = list(rows.select_related("product").order_by("-id")[: PAGE + 1])
@@ -60,36 +59,18 @@ def index(request: SignedIn) -> HttpResponse:
 FILTERS = ("type", "object", "who", "since", "until", "after")
 
 
-def _allowed(request: SignedIn, rights: Rights) -> QuerySet[AuditEvent]:
-    if rights.administer:
-        return AuditEvent.objects.all()
-    products = policies.products_with(request.user, policies.MANAGE)
-    if not products.exists():
-        policies.check(request.user, policies.ADMINISTER, None)
-    return AuditEvent.objects.filter(product__in=products)
-
-
 def _narrowed(rows: QuerySet[AuditEvent], asked: dict[str, str]) -> QuerySet[AuditEvent]:
     """Each filter by itself; what makes no sense finds nothing, never everything."""
-    if asked["type"]:
-        rows = rows.filter(object_type=asked["type"])
-    if asked["object"]:
-        key = _uuid(asked["object"])
-        rows = (
-            rows.filter(object_id=key)
-            if key
-            else rows.filter(object_name__icontains=asked["object"])
-        )
-    if asked["who"]:
-        rows = (
-            rows.filter(actor=None)
-            if asked["who"] == "system"
-            else rows.filter(actor_name=asked["who"])
-        )
-    if since := _midnight(asked["since"]):
-        rows = rows.filter(pk__gte=first_id_of(since))
-    if until := _midnight(asked["until"]):
-        rows = rows.filter(pk__lt=first_id_of(until + timedelta(days=1)))
+    key, until = _uuid(asked["object"]), _midnight(asked["until"])
+    rows = audit_trail.narrowed(
+        rows,
+        type=asked["type"],
+        thing=key,
+        named="" if key else asked["object"],
+        who=asked["who"],
+        since=_midnight(asked["since"]),
+        until=until + timedelta(days=1) if until else None,
+    )
     if after := _uuid(asked["after"]):
         rows = rows.filter(pk__lt=after)
     return rows

@@ -218,7 +218,6 @@ def cancel(request: SignedIn, key: UUID) -> HttpResponse:
 def seal(request: SignedIn, key: UUID) -> HttpResponse:
     """No more pictures: close what is still open, then the last chunk is cut."""
     batch = find(request.user, Batch, key)
-    for upload in Upload.objects.filter(batch=batch, closed_at=None):
-        uploads.close_upload(request.user, upload)
+    uploads.close_all(request.user, batch)
     batches.seal(request.user, batch)
     return redirect("batch", batch.pk)

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection.models import Batch, GateCheck, Inspection, Lot, ModelVersion, Purpose
+from inspection.services import flips as flips_of
 from inspection.services import gate, gate_rules, models, rescoring
-from inspection.web import reads_models, words
+from inspection.web import words
 from inspection.web.access import Rights, SignedIn, explains, find, may_see
 
 from .batches import dressed, with_pictures
@@ -171,8 +172,8 @@ def flips(request: SignedIn, key: UUID) -> HttpResponse:
     """Which verdicts of a lot another version changes."""
     batch = _rescored(request, key)
     was, will = _chosen(request)
-    changed, done, total = reads_models.moves(batch)
-    rows = reads_models.flipped(batch, was, will)
+    changed, done, total = flips_of.moves(batch)
+    rows = flips_of.flipped(batch, was, will)
     tiles = list(with_pictures(rows)[: TILES + 1])
     before = (
         Inspection.objects.filter(rescores__batch=batch)
@@ -197,7 +198,7 @@ def flips(request: SignedIn, key: UUID) -> HttpResponse:
     return render(request, "models/flips.html", context)
 
 
-def _signed(move: reads_models.Move) -> dict[str, Any]:
+def _signed(move: flips_of.Move) -> dict[str, Any]:
     return {
         "move": move,
         "was": words.BY_KEY[move.was],
@@ -220,7 +221,7 @@ def flips_csv(request: SignedIn, key: UUID) -> HttpResponse:
     answer["Content-Disposition"] = f'attachment; filename="flips-{batch.number}.csv"'
     out = csv.writer(answer)
     out.writerow(("serial", "lot", "was", "was_score", "now", "now_score", "inspection"))
-    for row in reads_models.flipped(batch, *_chosen(request)).select_related("lot"):
+    for row in flips_of.flipped(batch, *_chosen(request)).select_related("lot"):
         origin = row.origin
         if origin is None:
             continue
@@ -246,5 +247,5 @@ def _rescored(request: SignedIn, key: UUID) -> Batch:
 
 def _chosen(request: SignedIn) -> tuple[str, str]:
     was, will = request.GET.get("was", ""), request.GET.get("will", "")
-    known = was in reads_models.BANDS and will in reads_models.BANDS
+    known = was in flips_of.BANDS and will in flips_of.BANDS
     return (was, will) if known else ("", "")

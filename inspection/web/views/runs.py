@@ -17,12 +17,12 @@ from inspection.models import (
     JobState,
     ModelVersion,
     RunLogLine,
-    RunMetric,
     RunSample,
     SnapshotImage,
     TrainingRun,
 )
 from inspection.services import disk, products, training, weights
+from inspection.services.run_curves import curves
 from inspection.services.viewpoints import accept_symmetries, proposed_symmetries
 from inspection.web import reads, words
 from inspection.web.access import Rights, SignedIn, explains, find, wants_json
@@ -38,7 +38,6 @@ PRESETS = (
 )
 SCORING_NETWORK = "squeezenet1_1"
 LOG_LINES = 200
-MAX_POINTS = 2000
 
 
 @explains
@@ -216,30 +215,13 @@ def state(request: SignedIn, key: UUID) -> HttpResponse:
 def metrics(request: SignedIn, key: UUID) -> HttpResponse:
     """Loss curves: `{stage: {steps: […], values: {name: […]}}}`, thinned to what a screen shows."""
     run = find(request.user, TrainingRun, key)
-    rows = RunMetric.objects.filter(run=run).order_by("stage", "step")
+    of_stage, step = "", -1
     if after := request.GET.get("after", ""):
-        of_stage, _, last = after.partition(":")
+        of_stage, _bar, last = after.partition(":")
         if not last.isdecimal():
             raise Http404("no such step")
-        rows = rows.filter(stage=of_stage, step__gt=int(last))
-    curves: dict[str, dict[str, Any]] = {}
-    for stage, step, values in rows.values_list("stage", "step", "values").iterator():
-        curve = curves.setdefault(stage, {"steps": [], "rows": []})
-        curve["steps"].append(step)
-        curve["rows"].append(values)
-    return JsonResponse({stage: _thinned(curve) for stage, curve in curves.items()})
-
-
-def _thinned(curve: dict[str, Any]) -> dict[str, Any]:
-    """Every n-th step, and always the last."""
-    every = max(1, len(curve["steps"]) // MAX_POINTS)
-    last = len(curve["steps"]) - 1
-    chosen = [i for i in range(last + 1) if i % every == 0 or i == last]
-    names = sorted({name for row in curve["rows"] for name in row})
-    return {
-        "steps": [curve["steps"][i] for i in chosen],
-        "values": {name: [curve["rows"][i].get(name) for i in chosen] for name in names},
-    }
+        step = int(last)
+    return JsonResponse(curves(run, of_stage, step))
 
 
 @require_GET

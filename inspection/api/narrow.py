@@ -1,0 +1,54 @@
+"""Filters that several nouns have: by product, by viewpoint."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from rest_framework import serializers
+
+from inspection.errors import UserError
+from inspection.models import Product, User
+from inspection.services.visible import visible
+
+from .fields import Strict
+
+
+class OfProduct(Strict):
+    product = serializers.CharField(
+        required=False, max_length=60, help_text="part number, or the product's id"
+    )
+
+
+class OfViewpoint(OfProduct):
+    viewpoint = serializers.UUIDField(required=False)
+
+
+def product_named(user: User, said: str) -> Product:
+    """The product that a query or body names by code or key; 422 where there is none to see."""
+    by = Q(code__iexact=said)
+    with suppress(ValueError):
+        by |= Q(pk=UUID(said))
+    found = visible(user, Product).filter(by).first()
+    if found is None:
+        raise UserError("no_such_product", f"There is no product {said} here.", field="product")
+    return found
+
+
+def of_product(
+    rows: QuerySet[Any], user: User, asked: Mapping[str, Any], path: str
+) -> QuerySet[Any]:
+    """Rows whose product, at `path`, is the one that was asked for, if one was."""
+    if said := asked.get("product"):
+        rows = rows.filter(**{path: product_named(user, said)})
+    return rows
+
+
+def of_viewpoint(
+    rows: QuerySet[Any], user: User, asked: Mapping[str, Any], path: str
+) -> QuerySet[Any]:
+    """Rows whose viewpoint, at `path`, is the one that was asked for, or of the product."""
+    if viewpoint := asked.get("viewpoint"):
+        rows = rows.filter(**{path: viewpoint})
+    return of_product(rows, user, asked, f"{path}__product")

@@ -1,0 +1,185 @@
+"""The plant as programs read it: stations, drift, figures, the audit trail."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from inspection.models import AuditEvent, DriftAlert, Product, Station
+from inspection.services import audit_trail
+from inspection.services.kpi_facts import kpi_facts
+from inspection.services.visible import visible
+
+from .base import Base, Nouns
+from .fields import Moment, Strict, Table
+from .narrow import OfProduct, OfViewpoint, of_viewpoint, product_named
+
+
+class StationOut(serializers.ModelSerializer[Station]):
+    class Meta:
+        model = Station
+        fields = ("id", "created_at", "code", "name", "line", "camera")
+
+
+class StationQuery(Strict):
+    line = serializers.CharField(required=False, max_length=80)
+    code = serializers.CharField(required=False, max_length=80)
+
+
+class Stations(Nouns[Station]):
+    """Where pictures are taken; `code` is what the MES calls it."""
+
+    noun = "products"
+    model = Station
+    serializer_class = StationOut
+    queries: ClassVar = {"list": StationQuery}
+
+    def get_queryset(self) -> Any:
+        rows = Station.objects.all()
+        if line := self.query.get("line"):
+            rows = rows.filter(line=line)
+        if code := self.query.get("code"):
+            rows = rows.filter(code__iexact=code)
+        return rows
+
+
+class DriftAlertOut(serializers.ModelSerializer[DriftAlert]):
+    station = serializers.CharField(source="station.code", default=None, allow_null=True)
+    model_revision = serializers.CharField(source="model_version.revision")
+    recipe = serializers.CharField(source="viewpoint.recipe_name")
+
+    class Meta:
+        model = DriftAlert
+        fields = (
+            "id",
+            "created_at",
+            "viewpoint",
+            "recipe",
+            "station",
+            "model_version",
+            "model_revision",
+            "began_at",
+            "ended_at",
+            "value",
+            "low",
+            "high",
+        )
+
+
+class DriftQuery(OfViewpoint):
+    open = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class DriftAlerts(Nouns[DriftAlert]):
+    """Scores of passed parts left the limits that they kept when the model was new there."""
+
+    noun = "models"
+    model = DriftAlert
+    serializer_class = DriftAlertOut
+    queries: ClassVar = {"list": DriftQuery}
+
+    def get_queryset(self) -> Any:
+        rows = of_viewpoint(super().get_queryset(), self.user, self.query, "viewpoint")
+        still = self.query.get("open")
+        return rows if still is None else rows.filter(ended_at__isnull=still)
+
+
+class AuditOut(serializers.ModelSerializer[AuditEvent]):
+    actor = serializers.CharField(source="actor_name", help_text="system: nobody")
+    product = serializers.CharField(source="product.code", default=None, allow_null=True)
+    before = Table()
+    after = Table()
+
+    class Meta:
+        model = AuditEvent
+        fields = (
+            "id",
+            "created_at",
+            "actor",
+            "action",
+            "object_type",
+            "object_id",
+            "object_name",
+            "product",
+            "before",
+            "after",
+            "reason",
+            "request_id",
+        )
+
+
+class AuditQuery(Strict):
+    type = serializers.CharField(required=False, max_length=40, help_text="inspection, batch, …")
+    object = serializers.UUIDField(required=False, help_text="what it befell")
+    who = serializers.CharField(required=False, max_length=150, help_text="user name, or system")
+    since = Moment(required=False)
+    until = Moment(required=False)
+
+
+class Audit(Nouns[AuditEvent]):
+    """Who did what to what. Administrators read everything; engineers what befell their
+    products; others nothing."""
+
+    noun = "audit"
+    model = AuditEvent
+    serializer_class = AuditOut
+    queries: ClassVar = {"list": AuditQuery}
+
+    def get_queryset(self) -> Any:
+        asked = dict(self.query)
+        thing = asked.pop("object", None)
+        rows = audit_trail.narrowed(audit_trail.readable(self.user), thing=thing, **asked)
+        return rows.select_related("product")
+
+
+class KpiQuery(OfProduct):
+    station = serializers.CharField(required=False, max_length=80, help_text="its code")
+    since = Moment()
+    until = Moment()
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["since"] >= attrs["until"]:
+            raise serializers.ValidationError({"until": ["It must come after `since`."]})
+        return attrs
+
+
+class Figure(serializers.Serializer[Any]):
+    value = serializers.FloatField(allow_null=True, help_text="null where nobody can know: `why`")
+    numerator = serializers.FloatField()
+    denominator = serializers.FloatField()
+    why = serializers.CharField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+
+
+class KpiOut(serializers.Serializer[Any]):
+    sums = serializers.DictField(child=serializers.IntegerField())
+    figures = serializers.DictField(child=Figure(), help_text="see docs/kpis.md")
+
+
+class Kpis(Base):
+    """The figures of the page Today."""
+
+    noun = "inspections"
+    queries: ClassVar = {"get": KpiQuery}
+
+    @extend_schema(responses=KpiOut)
+    def get(self, request: Request) -> Response:
+        """Sums and figures of decisions of record, by whole hours, each with its denominator."""
+        asked = self.query
+        if said := asked.get("product"):
+            products = [product_named(self.user, said).pk]
+        else:
+            products = list(visible(self.user, Product).values_list("pk", flat=True))
+        station = self._station(asked.get("station"))
+        return Response(kpi_facts(products, asked["since"], asked["until"], station))
+
+    def _station(self, code: str | None) -> Station | None:
+        if not code:
+            return None
+        found = Station.objects.filter(code__iexact=code).first()
+        if found is None:
+            raise serializers.ValidationError({"station": [f"There is no station {code}."]})
+        return found
