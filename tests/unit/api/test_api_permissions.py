@@ -1,0 +1,244 @@
+"""One check per address × role. A route that the table does not know fails the first test."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+
+from inspection.models import RANK, Role
+from inspection.policies import ADMINISTER, MANAGE, REVIEW, VIEW
+from tests.factories.api_key import Program, key_of
+from tests.factories.files import picture
+from tests.factories.membership import MembershipFactory
+from tests.factories.plant import Plant, build
+from tests.factories.user import UserFactory
+from tests.unit.api.routes import routes
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass(frozen=True)
+class Row:
+    """`least`: the lowest role that may; it and those above get `ok`, those below 403."""
+
+    method: str
+    path: str
+    ok: int
+    least: Role = VIEW
+    body: Any = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+KPIS = "kpis?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z"
+WHAT_IF = "models/{model}/operating_points/what_if?alpha_fail=0.05&alpha_review=0.1"
+DAY = {"found_where": "Line 2", "serial_number": "SN1"}
+TABLE = [
+    Row("GET", "", 200),
+    Row("GET", "me", 200),
+    Row("GET", KPIS, 200),
+    Row("GET", "products", 200),
+    Row("POST", "products", 201, MANAGE, {"code": "N", "name": "N"}),
+    Row("GET", "products/{product}", 200),
+    Row("PATCH", "products/{product}", 200, MANAGE, {"name": "Other"}),
+    Row("DELETE", "products/{product}", 204, MANAGE),
+    Row("POST", "products/{product}/viewpoints", 201, MANAGE, {"code": "top", "name": "Top"}),
+    Row("GET", "stations", 200),
+    Row("GET", "stations/{station}", 200),
+    Row("GET", "datasets", 200),
+    Row("GET", "datasets/{dataset}", 200),
+    Row("GET", "datasets/{dataset}/images", 200),
+    Row("POST", "datasets/{dataset}/images", 200, MANAGE, {"image": "{image}"}),
+    Row("DELETE", "datasets/{dataset}/images/{image}", 204, MANAGE),
+    Row("POST", "datasets/{dataset}/images/{image}/exclude", 200, MANAGE, {"reason": "blurred"}),
+    Row("POST", "datasets/{dataset}/images/{image}/include", 200, MANAGE),
+    Row("GET", "datasets/{dataset}/snapshots", 200),
+    Row("POST", "datasets/{dataset}/snapshots", 201, MANAGE),
+    Row("GET", "images", 200),
+    Row("POST", "images", 201, REVIEW, "picture"),
+    Row("GET", "images/{image}", 200),
+    Row("GET", "images/{image}/content", 200),
+    Row("GET", "images/{image}/thumbnail", 200),
+    Row("GET", "runs", 200),
+    Row(
+        "POST",
+        "runs",
+        422,  # too few pictures, which is said only to who might start it
+        MANAGE,
+        {"viewpoint": "{viewpoint}", "preset": "tiny", "budget_minutes": 1},
+    ),
+    Row("GET", "runs/{run}", 200),
+    Row("GET", "runs/{run}/metrics", 200),
+    Row("GET", "runs/{run}/log", 200),
+    Row("GET", "runs/{run}/samples", 200),
+    Row("GET", "runs/{run}/samples/{sample}/content", 200),
+    Row("GET", "runs/{paused}/vetting", 200),
+    Row("POST", "runs/{paused}/vetting/{suspect}", 200, MANAGE, {"keep": True}),
+    Row("POST", "runs/{paused}/vetting/suggested", 200, MANAGE),
+    Row("POST", "runs/{paused}/vetting/continue", 422, MANAGE),  # too few are left
+    Row("POST", "runs/{run}/cancel", 200, MANAGE),
+    Row("POST", "runs/{failed}/resume", 200, MANAGE),
+    Row("GET", "models", 200),
+    Row("GET", "models/{model}", 200),
+    Row("POST", "models/{candidate}/promote", 200, MANAGE, {"reason": "a", "override": "b"}),
+    Row("POST", "models/{model}/rollback", 200, MANAGE, {}),
+    Row("POST", "models/{candidate}/rescore", 201, MANAGE, {"lot": "L-7", "reason": "bridge"}),
+    Row("GET", "models/{candidate}/standing", 200),
+    Row("GET", "models/{candidate}/gates", 200),
+    Row("POST", "models/{candidate}/gates", 201, MANAGE),
+    Row("GET", "gates", 200),
+    Row("GET", "gates/{gate}", 200),
+    Row("GET", "models/{model}/operating_points", 200),
+    Row(
+        "POST",
+        "models/{model}/operating_points",
+        201,
+        MANAGE,
+        {"alpha_fail": 0.02, "alpha_review": 0.06, "reason": "false calls"},
+    ),
+    Row("GET", WHAT_IF, 200),
+    Row("GET", "batches", 200),
+    Row("POST", "batches", 201, REVIEW, {"viewpoint": "{viewpoint}", "name": "B"}),
+    Row("GET", "batches/{batch}", 200),
+    Row("POST", "batches/{batch}/images", 201, REVIEW, {"image": "{image}"}),
+    Row("POST", "batches/{batch}/seal", 200, REVIEW),
+    Row("POST", "batches/{batch}/keep_open", 200, REVIEW, {"keep": True}),
+    Row("POST", "batches/{batch}/cancel", 200, REVIEW),
+    Row("GET", "batches/{rescored}/flips", 200),
+    Row("GET", "inspections", 200),
+    Row("GET", "inspections/{inspection}", 200),
+    Row("GET", "inspections/{inspection}/pictures", 200),
+    Row("GET", "inspections/{inspection}/pictures/0/view", 200),
+    Row("GET", "reviews", 200),
+    Row("GET", "reviews/{review}", 200),
+    Row("POST", "reviews", 201, REVIEW, {"inspection": "{fresh}", "state": "DefectConfirmed"}),
+    Row("POST", "reviews/{review}/undo", 201, MANAGE),
+    Row("GET", "reason_codes", 200),
+    Row("GET", "reason_codes/{reason}", 200),
+    Row("POST", "reason_codes", 201, MANAGE, {"product": "BOARD-A", "code": "X", "text": "X"}),
+    Row("DELETE", "reason_codes/{reason}", 204, MANAGE),
+    Row("GET", "escapes", 200),
+    Row("GET", "escapes/{escape}", 200),
+    Row("POST", "escapes", 201, REVIEW, DAY),
+    Row("GET", "reports", 200),
+    Row("GET", "reports/{made}", 200),
+    Row("GET", "reports/{made}/file", 200),
+    Row("POST", "reports", 201, VIEW, {"product": "BOARD-A", "kind": "lot_csv", "lot": "L-7"}),
+    Row("POST", "reports/{report}/cancel", 200, MANAGE),
+    Row("DELETE", "reports/{made}", 204, MANAGE),
+    Row("GET", "drift_alerts", 200),
+    Row("GET", "drift_alerts/{drift}", 200),
+    Row("GET", "audit", 200, MANAGE),
+    Row("GET", "audit/{event}", 200, MANAGE),
+]
+OPEN_TO_ALL = {"stations/{station}"}  # they belong to no product
+
+
+@pytest.fixture
+def plant() -> Plant:
+    return build()
+
+
+def test_the_table_knows_every_route() -> None:
+    asked = {(row.method, _shape(row.path.partition("?")[0])) for row in TABLE}
+    known = {(method, _shape(path)) for method, path in routes()}
+    assert known - asked == set(), "routes that the table lacks"
+    assert asked - known == set(), "rows without a route"
+
+
+def _shape(path: str) -> str:
+    parts = path.split("/")
+    if "pictures" in parts and len(parts) == 5:
+        parts[3:] = ["{}", "{}"]
+    return "/".join("{}" if part.startswith("{") else part for part in parts)
+
+
+@pytest.mark.parametrize("role", Role.values)
+def test_each_role_may_what_the_table_says(plant: Plant, role: str) -> None:
+    program = Program(key_of(UserFactory(role=role)))
+    wrong = []
+    for row in TABLE:
+        wanted = row.ok if RANK[Role(role)] >= RANK[row.least] else 403
+        with undone():
+            answer = ask(program, row, plant)
+            if answer.status_code != wanted:
+                said = getattr(answer, "content", b"")[:200]
+                wrong.append((str(row), answer.status_code, wanted, said))
+    assert wrong == []
+
+
+def test_who_administers_another_product_finds_nothing(plant: Plant) -> None:
+    """What one may not see does not exist: 404 by address, 422 or 403 where a body names it."""
+    stranger = UserFactory()
+    MembershipFactory(user=stranger, role=ADMINISTER)
+    program = Program(key_of(stranger))
+    wrong = []
+    for row in TABLE:
+        if row.path in OPEN_TO_ALL:
+            continue
+        with undone():
+            answer = ask(program, row, plant)
+        status = answer.status_code
+        if "{" in row.path:
+            fine = status == 404
+        elif row.method == "GET":
+            fine = status == 200 and not _tells(answer.json(), plant)
+        else:
+            fine = status in (403, 422) or row.path == "images"  # one's own
+        if not fine:
+            wrong.append((str(row), status, answer.content[:200]))
+    assert wrong == []
+
+
+def _tells(told: Any, plant: Plant) -> bool:
+    hidden = {key for name, key in plant.keys.items() if name != "station"}
+    return any(key in str(told) for key in hidden)
+
+
+def test_a_key_with_a_scope_for_reading_writes_nothing(plant: Plant) -> None:
+    from inspection.models import SCOPES
+
+    user = UserFactory(role="administrator")
+    reader = Program(key_of(user, [scope for scope in SCOPES if scope.endswith(":read")]))
+    for row in TABLE:
+        with undone():
+            status = ask(reader, row, plant).status_code
+        assert status == (row.ok if row.method == "GET" else 403), str(row)
+
+
+def test_nobody_is_told_anything_without_a_key(plant: Plant) -> None:
+    from django.test import Client
+
+    for row in TABLE:
+        path = row.path.format(**plant.keys)
+        assert Client().generic(row.method, f"/api/v1/{path}").status_code == 401, str(row)
+
+
+def ask(program: Program, row: Row, plant: Plant) -> Any:
+    path = row.path.format(**plant.keys)
+    if row.body == "picture":
+        file = SimpleUploadedFile("new.png", picture(7))
+        return program.post(f"/api/v1/{path}", {"file": file})
+    body = row.body
+    if isinstance(body, dict):
+        body = {k: _filled(v, plant) for k, v in body.items()}
+    return program.json(row.method, path, body)
+
+
+def _filled(value: Any, plant: Plant) -> Any:
+    return value.format(**plant.keys) if isinstance(value, str) and "{" in value else value
+
+
+class undone:  # noqa: N801  (reads as a word)
+    """What is written inside is taken back."""
+
+    def __enter__(self) -> None:
+        self._block = transaction.atomic()
+        self._block.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        transaction.set_rollback(True)
+        self._block.__exit__(*error)
