@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from inspection import policies
@@ -76,6 +76,14 @@ def revoke_key(user: User, key: ApiKey) -> None:
         if not there.update(revoked_at=timezone.now()):
             raise WrongState("already_revoked", "This key was revoked already.")
         record(user, "api_key.revoked", key, before=_seen(key))
+
+
+def keys_of(user: User) -> QuerySet[ApiKey]:
+    """One's own keys, or, for an administrator, everybody's, the newest first."""
+    everything = ApiKey.objects.select_related("owner")
+    if policies.can(user, policies.ADMINISTER, None):
+        return everything
+    return everything.filter(owner=user)
 
 
 def find_key(text: str) -> ApiKey | None:

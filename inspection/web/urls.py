@@ -5,6 +5,7 @@ from django.urls import path
 from . import ops
 from .views import (
     agreement,
+    api_keys,
     audit,
     batches,
     defects,
@@ -135,6 +136,8 @@ urlpatterns = [
     path("settings/audit/", audit.index, name="settings_audit"),
     path("settings/users/<uuid:key>/", settings.person_page, name="settings_person"),
     path("settings/users/<uuid:key>/<slug:action>/", settings.person, name="settings_user"),
+    path("settings/keys/", api_keys.index, name="settings_keys"),
+    path("settings/keys/<uuid:key>/<slug:action>/", api_keys.act, name="settings_key"),
     path("settings/weights/", settings.weights_page, name="settings_weights"),
     path("settings/about/", settings.about, name="settings_about"),
     path("files/images/<uuid:key>/thumb.webp", files.thumbnail, name="thumb"),
