@@ -55,7 +55,8 @@ class KeyForm(StyledForm):
     @property
     def groups(self) -> list[dict[str, Any]]:
         """A line of tick boxes per noun, as they were sent."""
-        chosen = set(self.data.getlist("scopes")) if self.is_bound else set()
+        sent: Any = self.data
+        chosen = set(sent.getlist("scopes")) if self.is_bound else set()
         return [
             {
                 "noun": noun,
