@@ -7,6 +7,7 @@ from inspection.logs import working_on
 from inspection.models import Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
     batch_end,
+    deliveries,
     drift,
     gate,
     report_job,
@@ -77,6 +78,7 @@ def tidy() -> None:
     with working_on("tidy"):
         uploads.close_abandoned()
         tidying.tidy()
+        deliveries.forget_old()
 
 
 @shared_task

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from inspection.models import Delivery, DeliveryAttempt, Endpoint
+from inspection.models import Delivery, DeliveryAttempt, Endpoint, OutboxEvent
 
 # Standard Webhooks 1.0.0: after a first try, these waits; then given up.
 DELAYS = (
@@ -25,6 +26,7 @@ DELAYS = (
 )
 JITTER = 0.1  # a share of each wait, so that what failed together is not tried together again
 LARGEST_GROUP = 50
+MOST_FORGOTTEN = 20_000  # at one go
 
 _chance = random.SystemRandom()
 State = Delivery.State
@@ -129,3 +131,15 @@ def _after(
         return {"state": State.GIVEN_UP}
     wait = delays[number - 1]
     return {"next_attempt_at": now + wait * (1 + JITTER * _chance.random())}
+
+
+def forget_old() -> int:
+    """Delete events that nobody waits for any more, with their log, after EXCHANGE_KEPT_DAYS;
+    returns how many."""
+    before = timezone.now() - timedelta(days=settings.EXCHANGE_KEPT_DAYS)
+    waiting = Delivery.objects.filter(event=OuterRef("pk"), state=State.WAITING)
+    old = OutboxEvent.objects.filter(~Exists(waiting), created_at__lt=before).order_by("id")
+    keys = list(old.values_list("pk", flat=True)[:MOST_FORGOTTEN])
+    for at in range(0, len(keys), 500):
+        OutboxEvent.objects.filter(pk__in=keys[at : at + 500]).delete()
+    return len(keys)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from inspection.errors import UserError
 from inspection.models import Endpoint
 
+from . import webhook_addresses
 from .broker_options import CFX_OPTIONS, MQTT_OPTIONS, check_cfx, check_mqtt
 from .endpoint_options import Option
 
@@ -90,9 +91,19 @@ def _number(option: Option, given: Any) -> int:
         ) from None
 
 
+def _check_webhook(address: str, options: Options) -> None:
+    """What a name leads to is checked at every delivery; what is plain already is said now."""
+    refused = webhook_addresses.refused_at_once(address)
+    if refused:
+        raise UserError("address_not_allowed", refused, field="address")
+
+
 KINDS: dict[str, EndpointKind] = {
     Endpoint.Kind.WEBHOOK: EndpointKind(
-        Endpoint.Kind.WEBHOOK, ("https", "http"), "https://mes.plant.example/kintsugi"
+        Endpoint.Kind.WEBHOOK,
+        ("https", "http"),
+        "https://mes.plant.example/kintsugi",
+        check=_check_webhook,
     ),
     Endpoint.Kind.CFX: EndpointKind(
         Endpoint.Kind.CFX,

@@ -32,6 +32,13 @@ def _take(endpoint: Endpoint) -> bool:
     return True
 
 
+def token_of(endpoint: Endpoint) -> UUID:
+    """The token of an endpoint that `hold_free` returned."""
+    if endpoint.token is None:
+        raise ValueError(f"{endpoint} is not held")
+    return endpoint.token
+
+
 def renew(endpoint: UUID, token: UUID) -> bool:
     """Push the end of the lease out; False when the endpoint is somebody else's."""
     return bool(_held(endpoint, token).update(lease_expires_at=_lease_end()))
@@ -45,6 +52,12 @@ def let_go(endpoint: UUID, token: UUID) -> None:
 def as_it_is(endpoint: UUID, token: UUID) -> Endpoint | None:
     """The row as it is now; None when it is not held by `token` any more, or was disabled."""
     return _held(endpoint, token).filter(disabled_at=None).first()
+
+
+def is_connected(endpoint: Endpoint) -> bool:
+    """Whether a process that lives holds it and the other side answered it last."""
+    alive = endpoint.lease_expires_at is not None and endpoint.lease_expires_at > timezone.now()
+    return alive and endpoint.connected_at is not None
 
 
 def connected(endpoint: UUID, token: UUID) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Count, Min, Model
+from django.db.models import Count, Min, Model, Q
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import multiprocess as shared
@@ -15,8 +15,9 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from inspection.jobs.publish import TASKS
-from inspection.models import Inspection, JobState, UploadReceipt
+from inspection.models import Delivery, Endpoint, Inspection, JobState, UploadReceipt
 from inspection.services.disk import GB, free_gb
+from inspection.services.endpoint_lease import is_connected
 
 KEEP_S = 10.0  # counting large tables more often than that helps nobody
 
@@ -85,7 +86,7 @@ def _counted() -> list[Metric]:
     with _lock:
         at, metrics = _kept
         if not metrics or time.monotonic() - at > KEEP_S:
-            metrics = [*_jobs(), _inspections(), _receipts()]
+            metrics = [*_jobs(), _inspections(), _receipts(), *_deliveries()]
             _kept = (time.monotonic(), metrics)
         return metrics
 
@@ -129,6 +130,23 @@ def _receipts() -> Metric:
     for outcome in UploadReceipt.Outcome.values:
         metric.add_metric((outcome,), counts.get(outcome, 0))
     return metric
+
+
+def _deliveries() -> list[Metric]:
+    """What waits to leave, by endpoint, and whether somebody delivers there."""
+    waiting = GaugeMetricFamily(
+        "kintsugi_deliveries_waiting", "Events on their way out.", labels=("endpoint", "kind")
+    )
+    up = GaugeMetricFamily(
+        "kintsugi_endpoint_connected",
+        "Whether an exchange process is connected to it.",
+        labels=("endpoint", "kind"),
+    )
+    due = Count("deliveries", filter=Q(deliveries__state=Delivery.State.WAITING))
+    for one in Endpoint.objects.annotate(waiting=due):
+        waiting.add_metric((one.name, one.kind), one.waiting)
+        up.add_metric((one.name, one.kind), float(is_connected(one)))
+    return [waiting, up]
 
 
 def _count_by(model: type[Model], field: str) -> dict[str, int]:

@@ -25,7 +25,7 @@ from tests.processes import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 BASE, OVERLAY = ROOT / "docker-compose.yml", ROOT / "deploy" / "compose.gpu.yml"
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
-OURS = ("web", "worker-score", "worker-train", "worker-io", "beat")
+OURS = ("web", "worker-score", "worker-train", "worker-io", "beat", "exchange")
 SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
 pytestmark = pytest.mark.integration

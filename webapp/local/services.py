@@ -14,12 +14,14 @@ from .processes import Spec
 HOST = "127.0.0.1"
 USUAL_PORT = 8000
 WEB_PROCESSES = 2  # while one renders a page, the other answers
+EXCHANGE_GRACE_S = 30  # a delivery that is on its way may take its 15 s
 WORKER_GRACE_S = 40  # a running job checkpoints and puts its row back to queued
 
 
 def everything(var: Path, port: int) -> list[Spec]:
-    """Web, scoring, training, other work and the scheduler, as a plant runs them too."""
-    return [web(port), *workers(), beat(var)]
+    """Web, scoring, training, other work, the scheduler and what leaves for other systems, as a
+    plant runs them too."""
+    return [web(port), *workers(), beat(var), exchange()]
 
 
 def web(port: int) -> Spec:
@@ -45,6 +47,11 @@ def worker(name: str, queues: str, processes: int) -> Spec:
 def beat(var: Path) -> Spec:
     schedule = str(var / "celerybeat-schedule")
     return Spec("beat", (*_celery(), "beat", "-s", schedule, "--pidfile=", "-l", "INFO"))
+
+
+def exchange() -> Spec:
+    manage = str(Path(__file__).resolve().parents[2] / "manage.py")
+    return Spec("exchange", (sys.executable, manage, "exchange"), grace_s=EXCHANGE_GRACE_S)
 
 
 def choose_port(wanted: int | None) -> int:

@@ -39,6 +39,7 @@ DEVICE = env("KINTSUGI_DEVICE", default="auto")
 
 # --- other systems ---------------------------------------------------------------------
 EXCHANGE_LEASE_S = env.int("KINTSUGI_EXCHANGE_LEASE_S", default=15)
+EXCHANGE_KEPT_DAYS = env.int("KINTSUGI_EXCHANGE_KEPT_DAYS", default=30)  # the delivery log
 # Where webhooks may go besides public https addresses: private networks, an administrator's list.
 WEBHOOK_ALLOWED_CIDRS = networks(env.list("KINTSUGI_WEBHOOK_CIDRS", default=[]))
 

@@ -1,0 +1,313 @@
+"""Endpoints: where events go. Made, changed and switched by people; replays and tests.
+
+An endpoint for all products is an administrator's; one for a product is its engineers' too.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.models import (
+    Delivery,
+    Endpoint,
+    EventType,
+    OutboxEvent,
+    Product,
+    Role,
+    User,
+)
+
+from .access import require
+from .audit import record
+from .endpoint_kinds import KINDS
+from .notifications import notify
+from .webhook_signing import in_force, new_secret
+
+TEST_EVENT = "endpoint.test"
+OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
+MOST_REPLAYED = 10_000
+
+
+def role_needed(product: Product | None) -> Role:
+    """Who may change an endpoint of this product, or of all products."""
+    return policies.ADMINISTER if product is None else policies.MANAGE
+
+
+def visible(user: User) -> QuerySet[Endpoint]:
+    """The endpoints that the user may see: those that they may change."""
+    mine = Endpoint.objects.filter(product__in=policies.products_with(user, policies.MANAGE))
+    if policies.can(user, policies.ADMINISTER, None):
+        mine = Endpoint.objects.all()
+    return mine.select_related("product")
+
+
+def create(
+    user: User | None,
+    *,
+    kind: str,
+    name: str,
+    address: str,
+    product: Product | None = None,
+    event_types: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    secret: str = "",
+) -> tuple[Endpoint, str]:
+    """A new endpoint, on at once, and the secret that its receiver verifies by, which is never
+    shown again (webhooks; else empty). `secret`: the password of a broker."""
+    require(user, role_needed(product), product)
+    if kind not in KINDS:
+        raise UserError("unknown_kind", "Choose what speaks there.", field="kind")
+    address, kept = KINDS[kind].checked(address, options or {})
+    shown = new_secret() if kind == Endpoint.Kind.WEBHOOK else ""
+    endpoint = Endpoint(
+        kind=kind,
+        name=_name(name),
+        address=address,
+        product=product,
+        event_types=_types(event_types),
+        options=kept,
+        secrets=_first_secret(shown or secret),
+        created_by=user,
+    )
+    with transaction.atomic():
+        _save(endpoint, force_insert=True)
+        record(user, "endpoint.created", endpoint, product=product, after=_seen(endpoint))
+    return endpoint, shown
+
+
+def edit(
+    user: User | None,
+    endpoint: Endpoint,
+    *,
+    name: str,
+    address: str,
+    event_types: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    secret: str = "",
+) -> None:
+    """Change it. What waits goes to the new address. `secret`: another password of a broker;
+    empty keeps it."""
+    _require(user, endpoint)
+    before = _seen(endpoint)
+    endpoint.address, endpoint.options = KINDS[endpoint.kind].checked(address, options or {})
+    endpoint.name, endpoint.event_types = _name(name), _types(event_types)
+    if secret and endpoint.kind != Endpoint.Kind.WEBHOOK:
+        endpoint.secrets = _first_secret(secret)
+    with transaction.atomic():
+        _save(endpoint, update_fields=["name", "address", "event_types", "options", "secrets"])
+        _write_down(user, "endpoint.edited", endpoint, before)
+
+
+def rotate_secret(
+    user: User | None, endpoint: Endpoint, *, overlap_hours: int = OVERLAP_HOURS
+) -> str:
+    """A new secret, shown once. The one before signs beside it for `overlap_hours` more."""
+    _require(user, endpoint)
+    if endpoint.kind != Endpoint.Kind.WEBHOOK:
+        raise WrongState("no_secret", "Only webhooks are signed by a secret.")
+    if not 0 <= overlap_hours <= LONGEST_OVERLAP_HOURS:
+        raise UserError(
+            "bad_overlap", "The old secret can sign 0 to 720 hours more.", field="overlap_hours"
+        )
+    until = (timezone.now() + timedelta(hours=overlap_hours)).isoformat()
+    secret = new_secret()
+    with transaction.atomic():
+        row = _locked(endpoint)
+        old = [
+            {"secret": one["secret"], "until": one.get("until") or until}
+            for one in row.secrets
+            if one["secret"] in in_force(row.secrets)
+        ]
+        endpoint.secrets = [{"secret": secret, "until": None}, *(old if overlap_hours else [])]
+        endpoint.save(update_fields=["secrets"])
+        _write_down(user, "endpoint.secret_rotated", endpoint, {}, overlap_hours=overlap_hours)
+    return secret
+
+
+def disable(user: User | None, endpoint: Endpoint, reason: str = "") -> None:
+    """Deliver nothing more; what waits is kept, but what happens from now on is not written."""
+    _require(user, endpoint)
+    _switch_off(user, endpoint, reason or "switched off")
+
+
+def enable(user: User | None, endpoint: Endpoint) -> None:
+    """Deliver again, beginning with what waits."""
+    _require(user, endpoint)
+    with transaction.atomic():
+        off = Endpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
+        if not off.update(disabled_at=None, disabled_because=""):
+            raise WrongState("already_on", f"{endpoint} is on already.")
+        endpoint.refresh_from_db()
+        _write_down(user, "endpoint.enabled", endpoint, {})
+
+
+def gone(endpoint: Endpoint) -> None:
+    """The receiver answered 410: nothing more is sent, and its engineers are told."""
+    with transaction.atomic():
+        _switch_off(None, endpoint, "its receiver answered 410 Gone")
+        notify(
+            role_needed(endpoint.product),
+            kind="endpoint",
+            title=format_lazy(_("{name} is switched off"), name=endpoint.name),
+            text=_("Its receiver answered 410 Gone. When it is there again, switch it on."),
+            url=f"/settings/endpoints/{endpoint.pk}/",
+            product=endpoint.product,
+        )
+
+
+def delete(user: User | None, endpoint: Endpoint) -> None:
+    """Remove it with its log and with what waits for it."""
+    _require(user, endpoint)
+    with transaction.atomic():
+        record(user, "endpoint.deleted", endpoint, product=endpoint.product, before=_seen(endpoint))
+        endpoint.delete()
+
+
+# --- deliveries --------------------------------------------------------------------------
+
+
+def replay(user: User | None, delivery: Delivery) -> None:
+    """Deliver once more, with all its tries; the receiver knows it by the same id."""
+    _require(user, delivery.endpoint)
+    with transaction.atomic():
+        rows = Delivery.objects.filter(pk=delivery.pk).exclude(state=Delivery.State.WAITING)
+        if not rows.update(**_afresh()):
+            raise WrongState("still_waiting", "This delivery is on its way already.")
+        delivery.refresh_from_db()
+        _write_down(user, "delivery.replayed", delivery.endpoint, {}, event=str(delivery.event_id))
+
+
+def try_now(user: User | None, delivery: Delivery) -> None:
+    """Do not wait for the next try of a delivery that waits."""
+    _require(user, delivery.endpoint)
+    with transaction.atomic():
+        rows = Delivery.objects.filter(pk=delivery.pk, state=Delivery.State.WAITING)
+        if not rows.update(next_attempt_at=timezone.now()):
+            raise WrongState("not_waiting", "This delivery does not wait any more.")
+        delivery.refresh_from_db()
+        _write_down(user, "delivery.hurried", delivery.endpoint, {}, event=str(delivery.event_id))
+
+
+def replay_given_up(user: User | None, endpoint: Endpoint, since: datetime) -> int:
+    """Deliver everything once more that was given up and happened since; returns how many."""
+    _require(user, endpoint)
+    with transaction.atomic():
+        rows = Delivery.objects.filter(
+            endpoint=endpoint, state=Delivery.State.GIVEN_UP, created_at__gte=since
+        )
+        keys = list(rows.order_by("event_id").values_list("pk", flat=True)[:MOST_REPLAYED])
+        count = sum(
+            Delivery.objects.filter(pk__in=keys[at : at + 500]).update(**_afresh())
+            for at in range(0, len(keys), 500)
+        )
+        if count:
+            _write_down(
+                user, "endpoint.replayed", endpoint, {}, since=since.isoformat(), count=count
+            )
+    return count
+
+
+def send_test(user: User | None, endpoint: Endpoint) -> Delivery:
+    """A signed event of type `endpoint.test` that means nothing."""
+    _require(user, endpoint)
+    if endpoint.kind != Endpoint.Kind.WEBHOOK:
+        raise WrongState(
+            "no_test", "Only webhooks take a test event; a broker shows by connecting."
+        )
+    if not endpoint.enabled:
+        raise WrongState("is_off", f"{endpoint} is switched off. Switch it on first.")
+    with transaction.atomic():
+        event = OutboxEvent.objects.create(
+            type=TEST_EVENT, product=endpoint.product, payload={"endpoint": endpoint.name}
+        )
+        delivery = Delivery.objects.create(endpoint=endpoint, event=event)
+        _write_down(user, "endpoint.tested", endpoint, {}, event=str(event.pk))
+    return delivery
+
+
+# --- how it is written -------------------------------------------------------------------
+
+
+def _require(user: User | None, endpoint: Endpoint) -> None:
+    require(user, role_needed(endpoint.product), endpoint.product)
+
+
+def _afresh() -> dict[str, Any]:
+    return {
+        "state": Delivery.State.WAITING,
+        "attempt": 0,
+        "next_attempt_at": timezone.now(),
+        "delivered_at": None,
+    }
+
+
+def _switch_off(user: User | None, endpoint: Endpoint, reason: str) -> None:
+    with transaction.atomic():
+        on = Endpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
+        if not on.update(disabled_at=timezone.now(), disabled_because=reason[:300]):
+            return  # done already
+        endpoint.refresh_from_db()
+        _write_down(user, "endpoint.disabled", endpoint, {}, because=reason)
+
+
+def _locked(endpoint: Endpoint) -> Endpoint:
+    """The row as it is now, held until the transaction ends."""
+    Endpoint.objects.filter(pk=endpoint.pk).update(name=endpoint.name)
+    return Endpoint.objects.get(pk=endpoint.pk)
+
+
+def _write_down(
+    user: User | None, action: str, endpoint: Endpoint, before: dict[str, Any], **more: Any
+) -> None:
+    after = {**_seen(endpoint), **more}
+    record(user, action, endpoint, product=endpoint.product, before=before, after=after)
+
+
+def _seen(endpoint: Endpoint) -> dict[str, Any]:
+    """What the audit trail says of it: everything but its secrets."""
+    return {
+        "kind": endpoint.kind,
+        "name": endpoint.name,
+        "address": endpoint.address,
+        "event_types": endpoint.event_types,
+        "options": endpoint.options,
+        "enabled": endpoint.enabled,
+    }
+
+
+def _first_secret(secret: str) -> list[dict[str, Any]]:
+    return [{"secret": secret, "until": None}] if secret else []
+
+
+def _name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > 80:
+        raise UserError("bad_name", "Give it a name of 1 to 80 characters.", field="name")
+    return name
+
+
+def _types(types: Iterable[str]) -> list[str]:
+    chosen = list(dict.fromkeys(types))
+    for one in chosen:
+        if one not in EventType.values:
+            raise UserError("unknown_event", f"There is no event “{one}”.", field="event_types")
+    return chosen
+
+
+def _save(endpoint: Endpoint, **how: Any) -> None:
+    """Two of one name are confused by everybody; the database refuses the second."""
+    try:
+        with transaction.atomic():
+            endpoint.save(**how)
+    except IntegrityError:
+        raise UserError(
+            "name_taken", f"There is an endpoint “{endpoint.name}” already.", field="name"
+        ) from None
