@@ -73,7 +73,7 @@ def there() -> Iterator[Receiver]:
 def events(endpoint: Endpoint, units: int, of_each: int) -> None:
     for _ in range(of_each):
         for unit in range(units):
-            DeliveryFactory(endpoint=endpoint, key=f"unit:{unit}")
+            DeliveryFactory(endpoint=endpoint, key=f"unit:{endpoint.name}/{unit}")
 
 
 def waiting() -> int:
