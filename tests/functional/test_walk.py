@@ -144,7 +144,13 @@ def test_every_page_fits_a_phone_and_a_desk(page: Page) -> None:
     inspection = page.locator(".verdict-tile").first.get_attribute("href")
     addresses = [product, f"{product}upload/", f"{product}train/", f"{product}batches/new/"]
     addresses += [runs, model, batch, inspection, "/products/", "/products/new/", "/jobs/"]
-    addresses += ["/models/", "/settings/users/", "/settings/weights/", "/settings/about/"]
+    addresses += [
+        "/models/",
+        "/settings/users/",
+        "/settings/keys/",
+        "/settings/weights/",
+        "/settings/about/",
+    ]
     for width, height in ((390, 844), (1440, 900)):
         page.set_viewport_size({"width": width, "height": height})
         for address in addresses:
