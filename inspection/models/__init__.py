@@ -31,6 +31,7 @@ from .inspection import (
 from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
+from .partial_file import PartialFile
 from .product import Product
 from .report import Report, ReportKind, ReportSchedule
 from .retraining_plan import RetrainingPlan
@@ -83,6 +84,7 @@ __all__ = [
     "Notification",
     "OperatingPoint",
     "OutboxEvent",
+    "PartialFile",
     "Product",
     "Purpose",
     "ReasonCode",

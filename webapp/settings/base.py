@@ -26,6 +26,9 @@ MAX_PIXELS = env.int("KINTSUGI_MAX_PIXELS", default=80_000_000)
 MAX_FILE_MB = env.int("KINTSUGI_MAX_FILE_MB", default=200)
 MAX_ARCHIVE_MB = env.int("KINTSUGI_MAX_ARCHIVE_MB", default=8192)
 MAX_UNPACKED_MB = env.int("KINTSUGI_MAX_UNPACKED_MB", default=4 * MAX_ARCHIVE_MB)
+MAX_UNFINISHED_MB = env.int("KINTSUGI_MAX_UNFINISHED_MB", default=2 * MAX_ARCHIVE_MB)  # a person's
+MAX_UNFINISHED_FILES = env.int("KINTSUGI_MAX_UNFINISHED_FILES", default=200)  # a person's
+UNFINISHED_HOURS = env.float("KINTSUGI_UNFINISHED_HOURS", default=24.0)  # since the last piece
 MAX_ARCHIVE_MEMBERS = env.int("KINTSUGI_MAX_ARCHIVE_MEMBERS", default=20_000)
 
 # --- jobs ------------------------------------------------------------------------------
