@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -144,7 +145,7 @@ def _expiry() -> datetime:
 # --- look ------------------------------------------------------------------------------
 
 
-def find(user: User, key: object, upload: Upload | None) -> PartialFile | None:
+def find(user: User, key: UUID, upload: Upload | None) -> PartialFile | None:
     """The file, where it is `user`'s and at this address; of others nobody learns anything."""
     return (
         PartialFile.objects.select_related("owner", "upload", "image")
