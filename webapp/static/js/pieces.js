@@ -36,7 +36,9 @@ async function place(entry, pieces) {
   const name = placeOf(pieces, entry.key), known = recall(name);
   if (known) {
     const head = await ask("HEAD", known);
-    if (head.status === 200) return { url: known, offset: Number(head.header("Upload-Offset")) };
+    const there = head.header("Upload-Offset");
+    if (head.status === 200 && there === null) return { failed: { status: 401, answer: null } }; // the door
+    if (head.status === 200) return { url: known, offset: Number(there) };
     if (!GONE.includes(head.status)) return { failed: head };
     forget(name);
   }
