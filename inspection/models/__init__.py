@@ -28,6 +28,7 @@ from .inspection import (
     Submission,
     Verdict,
 )
+from .intake import Intake, IntakeFile
 from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
@@ -73,6 +74,8 @@ __all__ = [
     "ImageResult",
     "Inspection",
     "InspectionImage",
+    "Intake",
+    "IntakeFile",
     "Job",
     "JobState",
     "Keyed",

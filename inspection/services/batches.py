@@ -141,6 +141,8 @@ def add_image(
     *,
     reference_label: str = "",
     serial_number: str = "",
+    panel_id: str = "",
+    position_number: int = 0,
 ) -> Inspection:
     """Ask about one picture. It waits until `dispatch` cuts it into a chunk."""
     with transaction.atomic():
@@ -151,7 +153,7 @@ def add_image(
             viewpoint_id=batch.viewpoint_id,
             batch=batch,
             purpose=batch.purpose,
-            unit=_unit(batch, serial_number),
+            unit=_unit(batch, serial_number, panel_id, position_number),
             lot=batch.lot,
             station_id=batch.station_id,
             work_order=batch.lot.work_order if batch.lot else "",
@@ -165,14 +167,16 @@ def add_image(
     return inspection
 
 
-def _unit(batch: Batch, serial_number: str) -> Unit | None:
-    if not serial_number.strip():
+def _unit(batch: Batch, serial_number: str, panel_id: str, position_number: int) -> Unit | None:
+    """The unit position; a position alone names no unit."""
+    serial_number, panel_id = serial_number.strip()[:120], panel_id.strip()[:120]
+    if not serial_number and not panel_id:
         return None
     unit, _ = Unit.objects.get_or_create(
         product=batch.viewpoint.product,
-        serial_number=serial_number.strip()[:120],
-        panel_id="",
-        position_number=0,
+        serial_number=serial_number,
+        panel_id=panel_id,
+        position_number=position_number,
         defaults={"lot": batch.lot},
     )
     return unit
