@@ -123,9 +123,11 @@ class _Look:
     # --- one file ----------------------------------------------------------------------
 
     def _one(self, source: Source, seen: Seen, row: IntakeFile | None) -> None:
-        if row is None or (row.outcome != Outcome.WAITING and not _same(row, seen)):
-            self._note(seen)
-        elif row.code == "vanished" and row.outcome != Outcome.WAITING:
+        if (
+            row is None
+            or (row.outcome != Outcome.WAITING and not _same(row, seen))
+            or (row.code == "vanished" and row.outcome != Outcome.WAITING)
+        ):
             self._note(seen)
         elif row.outcome != Outcome.WAITING:
             self._put_away(source, seen, row)
