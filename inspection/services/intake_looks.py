@@ -123,13 +123,10 @@ class _Look:
     # --- one file ----------------------------------------------------------------------
 
     def _one(self, source: Source, seen: Seen, row: IntakeFile | None) -> None:
-        if (
-            row is None
-            or (row.outcome != Outcome.WAITING and not _same(row, seen))
-            or (row.code == "vanished" and row.outcome != Outcome.WAITING)
-        ):
+        ended = row is not None and row.outcome != Outcome.WAITING
+        if row is None or (ended and (row.code == "vanished" or not _same(row, seen))):
             self._note(seen)
-        elif row.outcome != Outcome.WAITING:
+        elif ended:
             self._put_away(source, seen, row)
         elif not _same(row, seen):
             self._note_again(seen, row)
