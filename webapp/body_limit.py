@@ -26,7 +26,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[..., Awaitable[None]]
 
 KEY = "[0-9a-f-]{36}"
-UPLOAD = re.compile(rf"/uploads/{KEY}/(files|resumable(/{KEY})?)/|/api/v1/uploads(/{KEY})?")
+UPLOAD = re.compile(
+    rf"/uploads/{KEY}/(files|resumable(/{KEY})?)/|/api/v1/(images|inspections|uploads(/{KEY})?)"
+)
 
 
 class BodyLimit:

@@ -62,6 +62,7 @@ OF_ADDRESS = {
     "reports": ["report", "made"],
     "drift_alerts": ["drift"],
     "audit": ["event"],
+    "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
 OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"]}
 OF_BODY = {

@@ -241,7 +241,7 @@ def test_every_file_is_accounted_for_with_a_sentence(intake: Intake, folder: Pat
     assert said == {
         "L7_SN1_1.png": ("accepted", ""),
         "other name.png": ("rejected", "other_name"),
-        "L7_SN3_1.png": ("rejected", "unsupported_format"),
+        "L7_SN3_1.png": ("rejected", "not_a_picture"),
         "L7_SN4_1.png": ("rejected", "empty_file"),
         "L7_SN5_1.png": ("rejected", "link"),
         "linked": ("rejected", "link"),
