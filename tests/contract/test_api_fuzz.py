@@ -80,6 +80,7 @@ OPERATIONS = [
     if method in item
 ]
 
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 pytestmark = pytest.mark.django_db
 
