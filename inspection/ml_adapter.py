@@ -6,8 +6,8 @@ load PyTorch, and a worker's main process must not load it before it forks.
 
 import sys
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -123,7 +123,8 @@ def template_auroc(folder: Path) -> float | None:
 # --- scoring ---------------------------------------------------------------------------
 
 _warm: "OrderedDict[str, Scorer]" = OrderedDict()
-_loading = threading.Lock()
+_loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_keeping = threading.Lock()
 
 
 def scorer(folder: str) -> "Scorer":
@@ -132,13 +133,16 @@ def scorer(folder: str) -> "Scorer":
     The last three stay warm. Raises ml's ModelError, whose message is a sentence, when a file
     is missing or does not have the SHA-256 that its manifest names.
     """
-    with _loading:
-        if folder not in _warm:
-            _warm[folder] = _load(folder)
-            while len(_warm) > WARM_MODELS:
-                _warm.popitem(last=False)
+    with _keeping:
+        lock = _loading[folder]
+    with lock:  # of this model alone: scoring with another does not wait for it
+        found = _warm.get(folder) or _load(folder)
+    with _keeping:
+        _warm[folder] = found
         _warm.move_to_end(folder)
-        return _warm[folder]
+        while len(_warm) > WARM_MODELS:
+            _warm.popitem(last=False)
+    return found
 
 
 def _load(folder: str) -> "Scorer":
@@ -149,9 +153,26 @@ def _load(folder: str) -> "Scorer":
     )
 
 
-def score(folder: str, pictures: "Sequence[PillowImage.Image]") -> "list[ScoredPicture]":
-    """Score pictures with the model in `folder`, in the same order."""
-    return scorer(folder).score(list(pictures))
+def is_warm(folder: str) -> bool:
+    """Whether this process has the model in `folder` loaded."""
+    return folder in _warm
+
+
+def warm_up(folder: str) -> None:
+    """Load the model in `folder` and score a grey picture: a first picture takes longer."""
+    from PIL import Image
+
+    scorer(folder).score([Image.new("RGB", (256, 256), "grey")])
+
+
+def score(
+    folder: str,
+    pictures: "Sequence[PillowImage.Image]",
+    between: Callable[[], None] | None = None,
+) -> "list[ScoredPicture]":
+    """Score pictures with the model in `folder`, in the same order. `between` is called often
+    while the networks are at work; it may score other pictures."""
+    return scorer(folder).score(list(pictures), between)
 
 
 def heatmap(map_: "np.ndarray[Any, Any]", low: float, high: float) -> "PillowImage.Image":

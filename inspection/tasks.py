@@ -1,16 +1,16 @@
 """Celery's way in: load an id, call a service. Nothing is decided here."""
 
-from celery import shared_task
+from celery import current_app, shared_task
+from celery.signals import worker_process_init
 
 from inspection.jobs import reaper
 from inspection.logs import working_on
-from inspection.models import Report, ScoringChunk, TrainingRun, Upload
+from inspection.models import Lane, Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
     batch_end,
     deliveries,
     drift,
     gate,
-    intake_looks,
     report_job,
     report_mail,
     report_schedules,
@@ -19,6 +19,7 @@ from inspection.services import (
     tidying,
     training,
     uploads,
+    warm_models,
 )
 
 
@@ -97,8 +98,8 @@ def look_after_models() -> None:
         gate.catch_up()
 
 
-@shared_task
-def look_into_folders() -> None:
-    """Take what machines dropped into watched folders."""
-    with working_on("look_into_folders"):
-        intake_looks.look_into_all()
+@worker_process_init.connect
+def keep_models_warm(**_: object) -> None:
+    """In every task process of a scoring worker: this runs in the child, after the fork."""
+    if Lane.FAST in current_app.amqp.queues.consume_from:
+        warm_models.start()

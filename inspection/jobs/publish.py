@@ -40,21 +40,23 @@ def enqueue(job: Job) -> None:
     Never raises and never hangs for a broker that is down: the row stays queued with
     `published_at` empty, and the reaper publishes it later.
     """
-    transaction.on_commit(partial(_publish_unless_down, type(job), job.pk), robust=True)
+    queue = job.lane if isinstance(job, ScoringChunk) else ""
+    transaction.on_commit(partial(_publish_unless_down, type(job), job.pk, queue), robust=True)
 
 
-def _publish_unless_down(model: type[Job], job_id: UUID) -> None:
+def _publish_unless_down(model: type[Job], job_id: UUID, queue: str = "") -> None:
     global _silent_until
     if time.monotonic() < _silent_until:
         return
-    if not publish(model, job_id):
+    if not publish(model, job_id, queue):
         _silent_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
 
 
-def publish(model: type[Job], job_id: UUID) -> bool:
-    """Send the message now. Returns whether the broker took it."""
+def publish(model: type[Job], job_id: UUID, queue: str = "") -> bool:
+    """Send the message now, to the usual queue of its kind unless one is named. Returns whether
+    the broker took it."""
     try:
-        app.send_task(TASKS[model], args=[str(job_id)], retry=False)
+        app.send_task(TASKS[model], args=[str(job_id)], retry=False, queue=queue or QUEUES[model])
     except BROKER_DOWN as error:
         log.warning("no message for %s %s: %s", model.__name__, job_id, error)
         return False

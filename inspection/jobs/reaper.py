@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from inspection.models import Job, JobState
+from inspection.models import Job, JobState, Lane, ScoringChunk
 
 from .claim import NOT_HELD, queued_again
 from .publish import BROKER_DOWN, QUEUES, TASKS, publish, waiting_messages
@@ -115,30 +115,40 @@ def publish_forgotten(model: type[Job]) -> int:
     fewer messages wait than rows was one lost. That bounds the messages to two a row.
     """
     queued = model._default_manager.filter(state=JobState.QUEUED)
+    if model is not ScoringChunk:
+        return _publish_queue(model, QUEUES[model], queued)
+    lanes = (
+        (lane, ScoringChunk.objects.filter(lane=lane, state=JobState.QUEUED))
+        for lane in Lane.values
+    )
+    return sum(_publish_queue(ScoringChunk, lane, rows) for lane, rows in lanes)
+
+
+def _publish_queue(model: type[Job], queue: str, queued: "QuerySet[Any]") -> int:
     never = queued.filter(published_at=None)
-    sent = _publish_all(model, never)
+    sent = _publish_all(model, queue, never)
     stale_before = timezone.now() - timedelta(seconds=settings.JOB_STALE_QUEUED_S)
     stale = queued.filter(published_at__lt=stale_before)
-    if sent is None or not stale.exists() or not _lost_some(model, queued):
+    if sent is None or not stale.exists() or not _lost_some(queue, queued):
         return sent or 0
-    return sent + (_publish_all(model, stale) or 0)
+    return sent + (_publish_all(model, queue, stale) or 0)
 
 
-def _publish_all(model: type[Job], rows: "QuerySet[Any]") -> int | None:
+def _publish_all(model: type[Job], queue: str, rows: "QuerySet[Any]") -> int | None:
     """Publish each; None when the broker is down (trying the rest would only take time)."""
     sent = 0
     for job_id in list(rows.order_by("id").values_list("pk", flat=True)):
-        if not publish(model, job_id):
+        if not publish(model, job_id, queue):
             return None
         sent += 1
     return sent
 
 
-def _lost_some(model: type[Job], queued: "QuerySet[Any]") -> bool:
+def _lost_some(queue: str, queued: "QuerySet[Any]") -> bool:
     try:
-        return waiting_messages(QUEUES[model]) < queued.count()
+        return waiting_messages(queue) < queued.count()
     except BROKER_DOWN as error:
-        log.warning("cannot count the messages for %s: %s", model.__name__, error)
+        log.warning("cannot count the messages in %s: %s", queue, error)
         return False
 
 

@@ -1,17 +1,18 @@
-"""Who may listen to what. A topic is `<run|batch|upload|report>:<id>` or `jobs`."""
+"""Who may listen to what. A topic is `<run|batch|upload|report|inspection>:<id>` or `jobs`."""
 
 from uuid import UUID
 
 from django.db.models import Model, Q
 
 from inspection import policies
-from inspection.models import Batch, Report, TrainingRun, Upload, User
+from inspection.models import Batch, Inspection, Report, TrainingRun, Upload, User
 
 JOBS = "jobs"
 NOUNS: dict[str, tuple[type[Model], tuple[str, ...]]] = {
     "run": (TrainingRun, ("viewpoint__product",)),
     "batch": (Batch, ("viewpoint__product",)),
     "report": (Report, ("product",)),
+    "inspection": (Inspection, ("viewpoint__product",)),
     "upload": (Upload, ("dataset__viewpoint__product", "batch__viewpoint__product")),
 }
 KINDS = {"training": "run", "batch": "batch", "upload": "upload"}  # as pushes on `jobs` say it

@@ -28,11 +28,9 @@ from .inspection import (
     Submission,
     Verdict,
 )
-from .intake import Intake, IntakeFile
 from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
-from .partial_file import PartialFile
 from .product import Product
 from .report import Report, ReportKind, ReportSchedule
 from .retraining_plan import RetrainingPlan
@@ -74,8 +72,6 @@ __all__ = [
     "ImageResult",
     "Inspection",
     "InspectionImage",
-    "Intake",
-    "IntakeFile",
     "Job",
     "JobState",
     "Keyed",
@@ -87,7 +83,6 @@ __all__ = [
     "Notification",
     "OperatingPoint",
     "OutboxEvent",
-    "PartialFile",
     "Product",
     "Purpose",
     "ReasonCode",

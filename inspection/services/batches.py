@@ -18,12 +18,10 @@ from inspection.models import (
     Inspection,
     InspectionImage,
     JobState,
-    Lot,
     ModelVersion,
     Purpose,
     ScoringChunk,
     Station,
-    Unit,
     User,
     Verdict,
     Viewpoint,
@@ -35,6 +33,7 @@ from .audit import record
 from .batch_counts import batch_summary as batch_summary
 from .disk import check_free_space
 from .locking import lock_row
+from .units import lot_of, unit_of
 
 CHUNK_SECONDS = 2.0  # a single unit in the fast queue waits at most this long for its turn
 MAX_CHUNK = 64
@@ -69,7 +68,7 @@ def open_batch(
             number=last + 1,
             name=name.strip()[:120],
             purpose=purpose,
-            lot=_lot(viewpoint, lot_code.strip() or work_order.strip(), work_order.strip()),
+            lot=lot_of(product, lot_code.strip() or work_order.strip(), work_order.strip()),
             station=station,
             model_version=version,
             operating_point=version.operating_points.get(in_force=True),
@@ -115,25 +114,6 @@ def _check_model(version: ModelVersion, viewpoint: Viewpoint, purpose: str) -> N
         )
 
 
-def _lot(viewpoint: Viewpoint, code: str, work_order: str) -> Lot | None:
-    if not code:
-        return None
-    work_order = work_order[:80]
-    lot, _ = Lot.objects.get_or_create(
-        product=viewpoint.product, code=code[:80], defaults={"work_order": work_order}
-    )
-    if work_order and not lot.work_order:
-        lot.work_order = work_order
-        lot.save(update_fields=["work_order"])
-    elif work_order and lot.work_order != work_order:
-        raise UserError(
-            "other_work_order",
-            f"Lot {lot.code} belongs to work order {lot.work_order}. Correct one of the two.",
-            field="work_order",
-        )
-    return lot
-
-
 def add_image(
     batch: Batch,
     image: Image,
@@ -141,8 +121,6 @@ def add_image(
     *,
     reference_label: str = "",
     serial_number: str = "",
-    panel_id: str = "",
-    position_number: int = 0,
 ) -> Inspection:
     """Ask about one picture. It waits until `dispatch` cuts it into a chunk."""
     with transaction.atomic():
@@ -153,7 +131,9 @@ def add_image(
             viewpoint_id=batch.viewpoint_id,
             batch=batch,
             purpose=batch.purpose,
-            unit=_unit(batch, serial_number, panel_id, position_number),
+            unit=unit_of(
+                batch.viewpoint.product, serial_number=serial_number.strip(), lot=batch.lot
+            ),
             lot=batch.lot,
             station_id=batch.station_id,
             work_order=batch.lot.work_order if batch.lot else "",
@@ -165,21 +145,6 @@ def add_image(
             inspection=inspection, image=image, file_name=file_name[:255]
         )
     return inspection
-
-
-def _unit(batch: Batch, serial_number: str, panel_id: str, position_number: int) -> Unit | None:
-    """The unit position; a position alone names no unit."""
-    serial_number, panel_id = serial_number.strip()[:120], panel_id.strip()[:120]
-    if not serial_number and not panel_id:
-        return None
-    unit, _ = Unit.objects.get_or_create(
-        product=batch.viewpoint.product,
-        serial_number=serial_number,
-        panel_id=panel_id,
-        position_number=position_number,
-        defaults={"lot": batch.lot},
-    )
-    return unit
 
 
 # --- chunks ----------------------------------------------------------------------------

@@ -28,8 +28,9 @@ from inspection.models import (
     Verdict,
 )
 
-from . import announce, batch_end, gate
+from . import announce, batch_end, fast_lane, gate
 from .batches import announce_batch, batch_summary, skip_unfinished
+from .fast_lane import NO_WAY, GiveWay
 from .images import local_path
 from .result_files import remove_pictures, save_pictures, strongest_place
 from .verdicts import complete, judge
@@ -65,10 +66,9 @@ def score_chunk(chunk_id: UUID | str) -> None:
 
 
 def _score(held: Claim[ScoringChunk], lease: Lease) -> None:
-    batch = Batch.objects.select_related("model_version", "operating_point", "viewpoint").get(
-        chunks=held.id
-    )
+    batch = Batch.objects.select_related("viewpoint").filter(chunks=held.id).first()
     told, groups = _Told(batch), _Groups(held)
+    way = GiveWay(score_chunk) if batch else NO_WAY  # single units do not give way
     while group := groups.next():
         if lease.lost.is_set():
             raise LeaseLost(str(held.id))
@@ -78,7 +78,7 @@ def _score(held: Claim[ScoringChunk], lease: Lease) -> None:
             told.flush()
             _give_back(held)
             return
-        _score_group(held, batch, group)
+        _score_group(held, group, way)
         told.about(group)
     told.flush()
     _finish(held, batch)
@@ -91,6 +91,7 @@ class _Groups:
     def __init__(self, held: Claim[ScoringChunk]) -> None:
         self._waiting = list(
             Inspection.objects.filter(chunk=held.id, verdict="")
+            .select_related("model_version", "operating_point")
             .prefetch_related("pictures__image")
             .order_by("id")
         )
@@ -108,19 +109,25 @@ class _Groups:
         return group
 
 
-def _score_group(held: Claim[ScoringChunk], batch: Batch, group: Sequence[Inspection]) -> None:
+def _score_group(held: Claim[ScoringChunk], group: Sequence[Inspection], way: GiveWay) -> None:
     asked = [(inspection, item) for inspection in group for item in inspection.pictures.all()]
-    opened = [(inspection, item, _open(item)) for inspection, item in asked]
+    opened = []
+    for inspection, item in asked:
+        opened.append((inspection, item, _open(item)))
+        way()
     readable = [picture for _, _, picture in opened if not isinstance(picture, str)]
-    started = time.perf_counter()
-    scored = iter(ml_adapter.score(batch.model_version.folder, readable) if readable else ())
-    infer_ms = round((time.perf_counter() - started) * 1000 / max(1, len(readable)))
+    folder = group[0].model_version.folder  # a chunk is judged by one model
+    started = time.perf_counter() - way.spent
+    scored = iter(ml_adapter.score(folder, readable, way) if readable else ())
+    seconds = time.perf_counter() - way.spent - started
+    infer_ms = round(1000 * seconds / max(1, len(readable)))
     outcomes: dict[UUID, list[tuple[InspectionImage, str | ScoredPicture]]] = {}
     for inspection, item, picture in opened:
         outcome = picture if isinstance(picture, str) else next(scored)
         outcomes.setdefault(inspection.pk, []).append((item, outcome))
     for inspection in group:
-        _write(held, batch, inspection, outcomes[inspection.pk], infer_ms)
+        _write(held, inspection, outcomes[inspection.pk], infer_ms)
+        way()
 
 
 def _open(item: InspectionImage) -> "PillowImage.Image | str":
@@ -136,17 +143,16 @@ def _open(item: InspectionImage) -> "PillowImage.Image | str":
 
 def _write(
     held: Claim[ScoringChunk],
-    batch: Batch,
     inspection: Inspection,
     outcomes: "list[tuple[InspectionImage, str | ScoredPicture]]",
     infer_ms: int,
 ) -> None:
     """One inspection's results and verdict, in one transaction that is fenced by the token."""
-    results = [_result(batch, inspection, item, outcome) for item, outcome in outcomes]
+    results = [_result(inspection, item, outcome) for item, outcome in outcomes]
     files: list[dict[str, str]] = []
     try:
         for result, (_, outcome) in zip(results, outcomes, strict=True):
-            files.append(_save_files(batch, result, outcome))
+            files.append(_save_files(result, outcome))
             result.infer_ms, result.queue_ms = infer_ms, _waited_ms(held, inspection)
         with transaction.atomic():
             held.fence()
@@ -168,18 +174,18 @@ def _waited_ms(held: Claim[ScoringChunk], inspection: Inspection) -> int:
 
 
 def _result(
-    batch: Batch, inspection: Inspection, item: InspectionImage, outcome: "str | ScoredPicture"
+    inspection: Inspection, item: InspectionImage, outcome: "str | ScoredPicture"
 ) -> ImageResult:
     result = ImageResult(
         id=new_id(),
         inspection=inspection,
         picture=item,
-        model_version=batch.model_version,
-        operating_point=batch.operating_point,
+        model_version=inspection.model_version,
+        operating_point=inspection.operating_point,
     )
     if isinstance(outcome, str):
         return _as_error(result, outcome)
-    judgement = judge(outcome.score, batch.operating_point)
+    judgement = judge(outcome.score, inspection.operating_point)
     if judgement.verdict == Verdict.ERROR:
         return _as_error(result, NOT_SCORED.format(cause="the model gave no number for it."))
     result.verdict, result.disposition = judgement.verdict, judgement.disposition
@@ -215,24 +221,25 @@ def _region(region: "Region") -> dict[str, Any]:
     }
 
 
-def _save_files(
-    batch: Batch, result: ImageResult, outcome: "str | ScoredPicture"
-) -> dict[str, str]:
+def _save_files(result: ImageResult, outcome: "str | ScoredPicture") -> dict[str, str]:
     if isinstance(outcome, str) or result.verdict == Verdict.ERROR:
         return {}
-    return save_pictures(result.pk, outcome, batch.model_version)
+    return save_pictures(result.pk, outcome, result.model_version)
 
 
 # --- how it ended ----------------------------------------------------------------------
 
 
-def _finish(held: Claim[ScoringChunk], batch: Batch) -> None:
+def _finish(held: Claim[ScoringChunk], batch: Batch | None) -> None:
     with transaction.atomic():
         held.fence()
         cancelled = held.cancel_requested()
         if cancelled:
             skip_unfinished(Inspection.objects.filter(chunk=held.id))
         held.finish(JobState.CANCELLED if cancelled else JobState.DONE)
+    if batch is None:
+        fast_lane.note_times(held.id)
+        return
     batch_end.settle(batch.pk)
     batch.refresh_from_db(fields=["sealed_at", "cancel_requested_at"])
     announce_batch(batch)
@@ -298,7 +305,7 @@ def _cause(error: Exception) -> str:
 class _Told:
     """Pushes results as they exist, at most about once a second."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch | None) -> None:
         self.batch = batch
         self._waiting: list[str] = []
         self._next = 0.0
@@ -311,8 +318,8 @@ class _Told:
             self.flush()
 
     def flush(self) -> None:
-        if not self._waiting:
-            return
+        if self.batch is None or not self._waiting:
+            return  # of a single unit its verdict tells (services.verdicts)
         summary = batch_summary(self.batch)
         push(f"batch:{self.batch.pk}", "result", inspection_ids=self._waiting, summary=summary)
         push("jobs", "jobs", **announce.batch_line(self.batch, summary))

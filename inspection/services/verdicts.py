@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, QuerySet
 from django.utils import timezone
 
+from inspection.live.push import push
 from inspection.models import (
     Disposition,
     ImageResult,
@@ -81,12 +83,19 @@ def complete(inspection: Inspection, results: Iterable[ImageResult]) -> bool:
     )
     if not written:
         return False
+    if inspection.batch_id is None:
+        tell(inspection.pk)
     if worst.verdict in (Verdict.PASSED, Verdict.FAILED) and _make_record(inspection):
         draw_audit(inspection)
         moved(None, Counted.of(Inspection.objects.get(pk=inspection.pk)))
     if inspection.purpose == Purpose.PRODUCTION:
         outbox.inspections_completed([inspection.pk])
     return True
+
+
+def tell(inspection_id: UUID) -> None:
+    """Who waits for the verdict of a single unit is woken, after the commit."""
+    push(f"inspection:{inspection_id}", "verdict", id=inspection_id)
 
 
 def strongest_cell(results: Iterable[ImageResult]) -> int | None:

@@ -32,6 +32,7 @@ from ml.memory.memory import Memory
 from ml.memory.view import MemoryView
 from ml.methods import METHODS, load_restorer
 from ml.presets import PRESETS
+from ml.scoring.between import called_between
 from ml.scoring.decision import Decision, norms_from
 from ml.scoring.evidence import Engine
 from ml.scoring.large import large_scorer, shown_map, shown_picture
@@ -104,9 +105,16 @@ class Scorer:
         zones = self.manifest["mask"]["zones"]
         return large_scorer(self.engine, self.decision, Tiling(**tiles), self.aligner, zones)
 
-    def score(self, pictures: Sequence[Image.Image]) -> list[ScoredPicture]:
-        """Score pictures (RGB) in order; each one alone, so that no batch changes a score."""
-        return [self.score_one(picture) for picture in pictures]
+    def score(
+        self, pictures: Sequence[Image.Image], between: Callable[[], None] | None = None
+    ) -> list[ScoredPicture]:
+        """Score pictures (RGB) in order; each one alone, so that no batch changes a score.
+
+        `between` is called before every layer of the networks: what it does, scoring another
+        picture with this very model included, changes nothing of what is under way.
+        """
+        with called_between(self.engine, between):
+            return [self.score_one(picture) for picture in pictures]
 
     def score_one(
         self, picture: Image.Image, on_first_map: Callable[[Tensor], None] | None = None

@@ -186,3 +186,27 @@ def test_scale_begins_where_normals_end(scorer: Scorer) -> None:
     assert 0 < scale["low"] < scale["high"]
     peaks = [s.map.max() for s in scorer.score([part(400 + i) for i in range(8)])]
     assert np.median(peaks) < scale["low"]
+
+
+def test_what_is_done_in_between_changes_no_bit(scorer: Scorer) -> None:
+    pictures = [part(100), part(101, defect=True)]
+    alone = scorer.score(pictures)
+    calls, other = 0, [part(102)]
+
+    def between() -> None:
+        nonlocal calls
+        calls += 1
+        if calls % 20 == 1:  # with the very networks that are at work
+            scorer.score(other)
+
+    interrupted = scorer.score(pictures, between)
+    for a, b in zip(alone, interrupted, strict=True):
+        assert a.scores == b.scores
+        assert a.p_value == b.p_value
+        assert a.regions == b.regions
+        assert np.array_equal(a.map, b.map)
+        assert np.array_equal(a.restored, b.restored)
+    assert calls > 40, "many times a picture"
+    before = calls
+    scorer.score(other)
+    assert calls == before, "no picture after these is interrupted"
