@@ -11,6 +11,7 @@ from inspection.services import (
     deliveries,
     drift,
     gate,
+    intake_looks,
     report_job,
     report_mail,
     report_schedules,
@@ -96,6 +97,13 @@ def look_after_models() -> None:
     with working_on("models"):
         retraining_plans.start_due()
         gate.catch_up()
+
+
+@shared_task
+def look_into_folders() -> None:
+    """Take what machines dropped into watched folders."""
+    with working_on("look_into_folders"):
+        intake_looks.look_into_all()
 
 
 @worker_process_init.connect

@@ -20,10 +20,11 @@ tempfile.tempdir = str(settings.STAGING_DIR)
 from inspection.live.routing import websocket_urlpatterns  # noqa: E402
 from webapp.body_limit import BodyLimit  # noqa: E402
 from webapp.one_thread import Http  # noqa: E402
+from webapp.pieces import Pieces  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": BodyLimit(Http()),
+        "http": BodyLimit(Pieces(Http())),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

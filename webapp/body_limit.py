@@ -17,6 +17,7 @@ from django.conf import settings
 
 from inspection import problem
 from inspection.errors import UserError
+from inspection.services import api_keys
 from inspection.services.disk import GB, check_free_space
 
 Scope = MutableMapping[str, Any]
@@ -24,7 +25,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[..., Awaitable[None]]
 
-UPLOAD = re.compile(r"/uploads/[0-9a-f-]{36}/files/")
+KEY = "[0-9a-f-]{36}"
+UPLOAD = re.compile(
+    rf"/uploads/{KEY}/(files|resumable(/{KEY})?)/|/api/v1/(images|inspections|uploads(/{KEY})?)"
+)
 
 
 class BodyLimit:
@@ -52,17 +56,26 @@ class BodyLimit:
             return None
         if not UPLOAD.fullmatch(scope["path"]):
             return 413, "too_large", "Only the upload of pictures takes bodies of this size."
-        return await sync_to_async(_upload_refusal)(head.get(b"cookie", b""), size)
+        return await sync_to_async(_upload_refusal)(head, scope["path"], size)
 
 
-def _upload_refusal(cookies: bytes, size: int) -> tuple[int, str, str] | None:
-    if not _signed_in(cookies):
+def _upload_refusal(head: dict[bytes, bytes], path: str, size: int) -> tuple[int, str, str] | None:
+    if b"authorization" in head and path.startswith(problem.API):
+        if not _has_key(head[b"authorization"]):
+            return 401, "bad_key", "This key is unknown, expired or revoked."
+    elif not _signed_in(head.get(b"cookie", b"")):
         return 403, "signed_out", "You are signed out; sign in again, then go on uploading."
     try:
         check_free_space(size / GB)
     except UserError as full:
         return 507, full.code, full.message
     return None
+
+
+def _has_key(said: bytes) -> bool:
+    """Whether the key works; what it may do is the view's to judge."""
+    scheme, _space, text = said.decode("latin-1").partition(" ")
+    return scheme.lower() == "bearer" and api_keys.find_key(text.strip()) is not None
 
 
 def _signed_in(cookies: bytes) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 VISIBILITY_TIMEOUT_S = int(timedelta(days=30).total_seconds())
 
 
-def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
+def celery_settings(redis_url: str, *, reap_every_s: int, look_every_s: float) -> dict[str, Any]:
     """Celery's configuration for a broker at `redis_url`."""
     return {
         "broker_url": redis_url,
@@ -41,6 +41,7 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
             "inspection.tasks.unpack_upload": {"queue": "io"},
             "inspection.tasks.make_report": {"queue": "io"},
             "inspection.tasks.send_reports": {"queue": "io"},
+            "inspection.tasks.look_into_folders": {"queue": "io"},
         },
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -52,6 +53,11 @@ def celery_settings(redis_url: str, *, reap_every_s: int) -> dict[str, Any]:
             "send_reports": {"task": "inspection.tasks.send_reports", "schedule": 60.0},
             # Whether anything is due is said by the rows, not by this clock.
             "models": {"task": "inspection.tasks.look_after_models", "schedule": 60.0},
+            "look_into_folders": {
+                "task": "inspection.tasks.look_into_folders",
+                "schedule": look_every_s,
+                "options": {"expires": look_every_s},  # the next look sees the same files
+            },
             "tidy": {"task": "inspection.tasks.tidy", "schedule": 3600.0},
             "watch_drift": {"task": "inspection.tasks.watch_drift", "schedule": 3600.0},
         },

@@ -76,4 +76,6 @@ class Index(Base):
         from .urls import LISTS
 
         here = request.build_absolute_uri("/api/v1/")
-        return Response({name: f"{here}{name}" for name in (*LISTS, "me", "kpis", "openapi.json")})
+        return Response(
+            {name: f"{here}{name}" for name in (*LISTS, "uploads", "me", "kpis", "openapi.json")}
+        )

@@ -8,6 +8,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from . import batches, datasets, images, inspections, me, models, plant, products, reports, reviews
 from . import runs as runs_of
+from . import uploads as uploads_of
 from .problems import not_found
 
 # What has a list of its own, by the name in its address.
@@ -44,6 +45,8 @@ v1: list[URLPattern | URLResolver] = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
     path(POINTS, points.as_view({"get": "list", "post": "create"}), name="api-points"),
     path(f"{POINTS}/what_if", points.as_view({"get": "what_if"}), name="api-what-if"),
+    path("uploads", uploads_of.Uploads.as_view(), name="api-uploads"),
+    path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
     path("", include(router.urls)),
 ]
 urlpatterns = [path("api/v1/", include(v1)), re_path(r"^api/", not_found)]

@@ -28,9 +28,11 @@ from .inspection import (
     Submission,
     Verdict,
 )
+from .intake import Intake, IntakeFile
 from .membership import RANK, Membership, Role
 from .model_version import ModelVersion, OperatingPoint
 from .notification import Notification
+from .partial_file import PartialFile
 from .product import Product
 from .report import Report, ReportKind, ReportSchedule
 from .retraining_plan import RetrainingPlan
@@ -72,6 +74,8 @@ __all__ = [
     "ImageResult",
     "Inspection",
     "InspectionImage",
+    "Intake",
+    "IntakeFile",
     "Job",
     "JobState",
     "Keyed",
@@ -83,6 +87,7 @@ __all__ = [
     "Notification",
     "OperatingPoint",
     "OutboxEvent",
+    "PartialFile",
     "Product",
     "Purpose",
     "ReasonCode",

@@ -33,6 +33,14 @@ class Batch(Keyed):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    intake = models.ForeignKey(
+        "Intake",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="batches",
+        help_text="the watched folder that its pictures come from",
+    )
     keep_open = models.BooleanField(
         default=False, help_text="more pictures follow later: only a person closes it"
     )

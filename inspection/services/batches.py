@@ -121,6 +121,8 @@ def add_image(
     *,
     reference_label: str = "",
     serial_number: str = "",
+    panel_id: str = "",
+    position_number: int = 0,
 ) -> Inspection:
     """Ask about one picture. It waits until `dispatch` cuts it into a chunk."""
     with transaction.atomic():
@@ -132,7 +134,11 @@ def add_image(
             batch=batch,
             purpose=batch.purpose,
             unit=unit_of(
-                batch.viewpoint.product, serial_number=serial_number.strip(), lot=batch.lot
+                batch.viewpoint.product,
+                serial_number=serial_number.strip(),
+                panel_id=panel_id.strip(),
+                position_number=position_number,
+                lot=batch.lot,
             ),
             lot=batch.lot,
             station_id=batch.station_id,

@@ -10,9 +10,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from inspection.errors import UserError
-from inspection.models import ENDED, JobState, ModelVersion, TrainingRun, UploadArchive
+from inspection.models import (
+    ENDED,
+    JobState,
+    ModelVersion,
+    PartialFile,
+    TrainingRun,
+    UploadArchive,
+)
 
-from . import notifications, receipts, submissions, uploads
+from . import notifications, receipts, resumable, submissions, uploads
 
 CHECKPOINT_DAYS = 7
 LEFTOVER_DAYS = 2
@@ -22,6 +29,7 @@ def tidy() -> dict[str, int]:
     """Delete old leftovers; returns how many of each kind."""
     return {
         "checkpoints": drop_checkpoints(),
+        "partial_files": resumable.tidy(),
         "staging": drop_staging(),
         "models": drop_unknown_models(),
         "notifications": notifications.drop_old(),
@@ -43,13 +51,15 @@ def drop_checkpoints() -> int:
 
 
 def drop_staging() -> int:
-    """Staged files of uploads that broke off; an archive that still waits is kept."""
+    """Staged files of uploads that broke off; an archive that still waits is kept, and a file
+    that comes in pieces."""
     waiting = {
         str(Path(settings.STAGING_DIR) / path)
         for path in UploadArchive.objects.filter(unpacked_at=None)
         .exclude(upload__state__in=ENDED)
         .values_list("path", flat=True)
     }
+    waiting |= {str(one.path) for one in PartialFile.objects.filter(finished_at=None)}
     removed = sum(
         _remove(file)
         for file in _old(Path(settings.STAGING_DIR))

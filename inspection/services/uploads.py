@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from inspection import policies
@@ -20,6 +20,7 @@ from inspection.models import (
     Batch,
     Dataset,
     JobState,
+    PartialFile,
     Product,
     Role,
     Upload,
@@ -40,9 +41,11 @@ from .receipts import receipt_payload, upload_progress
 __all__ = [
     "can_go_on",
     "cancel_upload",
+    "check_may_send",
     "close_abandoned",
     "close_upload",
     "keep_open",
+    "known_file",
     "open_upload",
     "place_and_role",
     "receipt_payload",
@@ -121,8 +124,8 @@ def close_all(user: User | None, batch: Batch) -> None:
 def close_abandoned() -> int:
     """Close uploads whose browser went away; what they brought is kept. Returns how many.
 
-    An upload that something arrives for, that is being unpacked, or whose batch is to be kept
-    open is left alone.
+    An upload that something arrives for, that is being unpacked, that a large file may still go
+    on for, or whose batch is to be kept open is left alone.
     """
     closed = [_close_quiet(upload) for upload in _quiet_uploads()]
     return sum(closed)
@@ -133,7 +136,14 @@ def _quiet_uploads() -> QuerySet[Upload]:
         Upload.objects.filter(closed_at=None, active_at__lt=timezone.now() - ABANDONED_AFTER)
         .exclude(state__in=(JobState.QUEUED, JobState.RUNNING))
         .exclude(batch__keep_open=True)
+        .exclude(Exists(_unfinished()))
     )
+
+
+def _unfinished() -> QuerySet[PartialFile]:
+    """A large file of the upload that comes in pieces, and whose sender may still go on."""
+    alive = PartialFile.objects.filter(finished_at=None, expires_at__gt=timezone.now())
+    return alive.filter(upload=OuterRef("pk"))
 
 
 def _close_quiet(upload: Upload) -> bool:
@@ -192,7 +202,7 @@ def receive_file(
     """
     _check_may(user, upload)
     check_key(client_key)
-    known = receipts.find(upload, client_key) or _archive(upload, client_key)
+    known = known_file(upload, client_key)
     if known:
         return known
     _check_takes_files(upload)
@@ -255,8 +265,17 @@ def queue(upload: Upload) -> None:
         enqueue(upload)
 
 
-def _archive(upload: Upload, client_key: str) -> UploadArchive | None:
-    return upload.archives.filter(client_key=client_key).first()
+def known_file(upload: Upload, client_key: str) -> UploadReceipt | UploadArchive | None:
+    """What became of a file with this key, where it came already."""
+    return (
+        receipts.find(upload, client_key) or upload.archives.filter(client_key=client_key).first()
+    )
+
+
+def check_may_send(user: User | None, upload: Upload) -> None:
+    """Raise unless `user` may bring files to this upload and it still takes some."""
+    _check_may(user, upload)
+    _check_takes_files(upload)
 
 
 def _check_takes_files(upload: Upload) -> None:

@@ -62,6 +62,7 @@ OF_ADDRESS = {
     "reports": ["report", "made"],
     "drift_alerts": ["drift"],
     "audit": ["event"],
+    "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
 OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"]}
 OF_BODY = {
@@ -79,6 +80,7 @@ OPERATIONS = [
     if method in item
 ]
 
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 pytestmark = pytest.mark.django_db
 

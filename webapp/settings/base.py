@@ -26,7 +26,14 @@ MAX_PIXELS = env.int("KINTSUGI_MAX_PIXELS", default=80_000_000)
 MAX_FILE_MB = env.int("KINTSUGI_MAX_FILE_MB", default=200)
 MAX_ARCHIVE_MB = env.int("KINTSUGI_MAX_ARCHIVE_MB", default=8192)
 MAX_UNPACKED_MB = env.int("KINTSUGI_MAX_UNPACKED_MB", default=4 * MAX_ARCHIVE_MB)
+MAX_UNFINISHED_MB = env.int("KINTSUGI_MAX_UNFINISHED_MB", default=2 * MAX_ARCHIVE_MB)  # a person's
+MAX_UNFINISHED_FILES = env.int("KINTSUGI_MAX_UNFINISHED_FILES", default=200)  # a person's
+UNFINISHED_HOURS = env.float("KINTSUGI_UNFINISHED_HOURS", default=24.0)  # since the last piece
 MAX_ARCHIVE_MEMBERS = env.int("KINTSUGI_MAX_ARCHIVE_MEMBERS", default=20_000)
+
+# --- watched folders: only below these, `/folder` or `s3://bucket/prefix` ---------------
+INTAKE_ROOTS = env.list("KINTSUGI_INTAKE_ROOTS", default=[])
+INTAKE_LOOK_EVERY_S = env.float("KINTSUGI_INTAKE_LOOK_EVERY_S", default=10.0)
 
 # --- jobs ------------------------------------------------------------------------------
 JOB_LEASE_S = env.int("KINTSUGI_JOB_LEASE_S", default=60)
@@ -196,7 +203,9 @@ CACHES = {
         "OPTIONS": {"socket_timeout": 3, "socket_connect_timeout": 3},
     }
 }
-CELERY = celery_settings(broker_url(REDIS_URL), reap_every_s=JOB_REAP_EVERY_S)
+CELERY = celery_settings(
+    broker_url(REDIS_URL), reap_every_s=JOB_REAP_EVERY_S, look_every_s=INTAKE_LOOK_EVERY_S
+)
 
 # --- files -----------------------------------------------------------------------------
 STATIC_URL = "static/"

@@ -24,7 +24,14 @@ RECEIPTS_PER_PAGE = 500
 
 def addresses(upload: Upload) -> dict[str, str]:
     """Where a script sends files of this upload and asks what became of them."""
-    names = ("upload", "upload_file", "upload_close", "upload_cancel", "upload_receipts")
+    names = (
+        "upload",
+        "upload_file",
+        "upload_pieces",
+        "upload_close",
+        "upload_cancel",
+        "upload_receipts",
+    )
     return {name: reverse(name, args=[upload.pk]) for name in names} | {"id": str(upload.pk)}
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from inspection.models import User
+from inspection.services import api_keys
 from webapp.body_limit import BodyLimit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,3 +72,34 @@ async def test_somebody_signed_in_may_upload():
 async def test_a_body_of_unknown_length_is_refused():
     reached, status, _ = await ask(FILES, transfer_encoding="chunked")
     assert (reached, status) == (False, 411)
+
+
+PIECES = f"/uploads/{uuid.uuid4()}/resumable/{uuid.uuid4()}/"
+API_PIECES = f"/api/v1/uploads/{uuid.uuid4()}"
+
+
+async def test_pieces_may_be_large_for_somebody_signed_in():
+    from asgiref.sync import sync_to_async
+
+    cookie = await sync_to_async(session_cookie)()
+    for path in (PIECES, API_PIECES):
+        assert (await ask(path, content_length=str(BIG), cookie=cookie))[0]
+        assert (await ask(path, content_length=str(BIG)))[1] == 403
+
+
+async def test_pieces_may_be_large_for_a_key_that_works():
+    from asgiref.sync import sync_to_async
+
+    def key() -> str:
+        made = api_keys.create_key(
+            User.objects.create_user("mes"), name="mes", scopes=["images:write"]
+        )
+        return made[1]
+
+    text = await sync_to_async(key)()
+    said = {"content_length": str(BIG), "authorization": f"Bearer {text}"}
+    assert (await ask(API_PIECES, **said))[0]
+    reached, status, told = await ask(API_PIECES, **said | {"authorization": "Bearer kin_made_up"})
+    assert (reached, status, told["code"]) == (False, 401, "bad_key")
+    assert (await ask(PIECES, **said))[1] == 403  # pages take no keys
+    assert (await ask("/api/v1/products", **said))[1] == 413

@@ -4,6 +4,7 @@ import { csrf, say } from "./kit.js";
 const AT_ONCE = 4;
 const TRIES = 6;
 const PASSING = [0, 408, 425, 429, 500, 502, 503, 504];
+const LARGE = 8e6; // bytes; beyond, a file goes in pieces and goes on where it broke off
 
 export class Sender {
   /** `changed(entry)` after every change; `idle()` when nothing is left to send. */
@@ -29,6 +30,22 @@ export class Sender {
   }
 
   send(entry) {
+    if (entry.file.size > LARGE && this.pieces) this.inPieces(entry);
+    else this.whole(entry);
+  }
+
+  async inPieces(entry) {
+    this.going.add(entry);
+    entry.outcome = "sending";
+    const { sendInPieces } = await import("./pieces.js");
+    const moved = (fraction) => { entry.sent = fraction; this.changed(entry); };
+    const { status, answer, further } = await sendInPieces(entry, this.pieces, moved);
+    if (further) entry.tries = 0; // only tries that bring nothing count
+    this.going.delete(entry);
+    this.answered(entry, status, answer);
+  }
+
+  whole(entry) {
     const request = new XMLHttpRequest();
     this.going.add(entry);
     entry.outcome = "sending";
@@ -68,7 +85,7 @@ export class Sender {
 
   later(entry, message) {
     entry.tries = (entry.tries || 0) + 1;
-    entry.sent = 0;
+    if (entry.file.size <= LARGE) entry.sent = 0;
     if (entry.tries >= TRIES) {
       Object.assign(entry, { outcome: "unsent", message: message || say("no_answer", { name: entry.name }) });
       this.changed(entry);

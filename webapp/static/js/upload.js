@@ -26,6 +26,7 @@ function useUpload(addresses) {
   upload = addresses;
   closed = false;
   sender.url = addresses.upload_file;
+  sender.pieces = addresses.upload_pieces;
   watch([`upload:${addresses.id}`], ask, ask);
 }
 
@@ -239,7 +240,7 @@ addEventListener("resize", () => { ROW = narrow.matches ? 68 : 46; draw(); });
 
 if (zone.dataset.id) {
   const name = (kebab) => zone.dataset[kebab];
-  useUpload({ id: name("id"), upload: name("page"), upload_file: name("files"), upload_close: name("close"), upload_receipts: name("receipts") });
+  useUpload({ id: name("id"), upload: name("page"), upload_file: name("files"), upload_pieces: name("pieces"), upload_close: name("close"), upload_receipts: name("receipts") });
   left = true;
   ask();
 }

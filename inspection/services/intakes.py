@@ -1,0 +1,191 @@
+"""Watched folders as people set them up; what lies in them is looked at by intake_looks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from inspection import policies
+from inspection.errors import UserError, WrongState
+from inspection.models import Intake, IntakeFile, Station, User, Viewpoint
+
+from .access import require
+from .audit import record
+from .intake_patterns import compiled, read_name
+from .intake_sources import source_of
+
+LONGEST_WAIT_S = 3600
+LONGEST_QUIET_MINUTES = 7 * 24 * 60
+MOST_EXAMPLES = 20
+FIELDS = (
+    "name",
+    "viewpoint",
+    "station",
+    "location",
+    "pattern",
+    "stable_seconds",
+    "quiet_minutes",
+    "afterwards",
+)
+# Refusals that another pattern may mend.
+BY_NAME = ("other_name", "other_side", "bad_name")
+
+
+def create_intake(
+    user: User,
+    *,
+    name: str,
+    viewpoint: Viewpoint,
+    location: str,
+    pattern: str,
+    station: Station | None = None,
+    stable_seconds: int = 5,
+    quiet_minutes: int = 15,
+    afterwards: str = Intake.Afterwards.LEAVE,
+) -> Intake:
+    """Watch a folder, or a prefix `s3://bucket/prefix`. Files come in with the rights of `user`.
+
+    Raises UserError naming the field: the place must be below what an administrator allows.
+    """
+    require(user, policies.MANAGE, viewpoint.product)
+    intake = Intake(
+        name=name,
+        viewpoint=viewpoint,
+        location=location,
+        pattern=pattern,
+        station=station,
+        stable_seconds=stable_seconds,
+        quiet_minutes=quiet_minutes,
+        afterwards=afterwards,
+        created_by=user,
+    )
+    _check(intake)
+    with transaction.atomic():
+        _save(intake)
+        product = viewpoint.product
+        record(user, "intake.created", intake, product=product, after=_seen(intake))
+    return intake
+
+
+def edit_intake(user: User, intake: Intake, **fields: Any) -> Intake:
+    """Change any of FIELDS. From now on files come in with the rights of `user`. Files that were
+    rejected for their names are read again when the pattern is another one."""
+    require(user, policies.MANAGE, intake.viewpoint.product)
+    if unknown := set(fields) - set(FIELDS):
+        raise ValueError(f"no such field: {unknown}")
+    before = _seen(intake)
+    for name, value in fields.items():
+        setattr(intake, name, value)
+    require(user, policies.MANAGE, intake.viewpoint.product)
+    intake.created_by = user
+    _check(intake)
+    with transaction.atomic():
+        _save(intake)
+        if before["pattern"] != intake.pattern:
+            _read_names_again(intake)
+        product, after = intake.viewpoint.product, _seen(intake)
+        record(user, "intake.edited", intake, product=product, before=before, after=after)
+    return intake
+
+
+def pause_intake(user: User, intake: Intake) -> Intake:
+    """Look no more; what is being taken right now is the last."""
+    return _set_paused(user, intake, True)
+
+
+def resume_intake(user: User, intake: Intake) -> Intake:
+    """Look again; files that came meanwhile are taken."""
+    return _set_paused(user, intake, False)
+
+
+def _set_paused(user: User, intake: Intake, pause: bool) -> Intake:
+    product = intake.viewpoint.product
+    require(user, policies.MANAGE, product)
+    with transaction.atomic():
+        rows = Intake.objects.filter(pk=intake.pk, paused_at__isnull=pause)
+        if not rows.update(paused_at=timezone.now() if pause else None, last_error=""):
+            said = "paused" if pause else "watched"
+            raise WrongState("already", f"{intake.name} is {said} already.")
+        record(user, f"intake.{'paused' if pause else 'resumed'}", intake, product=product)
+    intake.refresh_from_db()
+    return intake
+
+
+def examples(pattern: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    """How the pattern reads each of the example names; `read` is None where it does not fit.
+
+    Raises UserError where the pattern itself is wrong.
+    """
+    compiled(pattern)
+    clean = [name.strip() for name in names if name.strip()][:MOST_EXAMPLES]
+    return [{"name": name, "read": read_name(pattern, name)} for name in clean]
+
+
+def _check(intake: Intake) -> None:
+    intake.name, intake.location = intake.name.strip(), intake.location.strip()
+    intake.pattern = intake.pattern.strip()
+    if not intake.name or len(intake.name) > 80:
+        raise UserError("name_missing", "Give the folder a name of 1 to 80 signs.", field="name")
+    if len(intake.location) > 500:
+        raise UserError("bad_location", "The path is longer than 500 signs.", field="location")
+    compiled(intake.pattern)
+    _check_number(intake.stable_seconds, 1, LONGEST_WAIT_S, "stable_seconds")
+    _check_number(intake.quiet_minutes, 1, LONGEST_QUIET_MINUTES, "quiet_minutes")
+    if intake.afterwards not in Intake.Afterwards.values:
+        raise UserError("bad_afterwards", "Leave, move or delete the files.", field="afterwards")
+    source_of(intake.location)
+    _check_own_place(intake)
+
+
+def _check_number(value: int, least: int, most: int, field: str) -> None:
+    if not least <= value <= most:
+        raise UserError("bad_number", f"It must be {least} to {most}.", field=field)
+
+
+def _check_own_place(intake: Intake) -> None:
+    """Two folders inside each other would take every file twice."""
+    mine = intake.location.rstrip("/") + "/"
+    for name, location in Intake.objects.exclude(pk=intake.pk).values_list("name", "location"):
+        other = location.rstrip("/") + "/"
+        if mine.startswith(other) or other.startswith(mine):
+            raise UserError(
+                "watched_already",
+                f"“{name}” watches {location} already. Choose a folder outside of it.",
+                field="location",
+            )
+
+
+def _save(intake: Intake) -> None:
+    try:
+        with transaction.atomic():
+            if intake._state.adding:
+                intake.save(force_insert=True)
+            else:
+                intake.save(update_fields=[*FIELDS, "created_by"])
+    except IntegrityError as error:
+        raise UserError(
+            "name_taken", f"There is a watched folder “{intake.name}” already.", field="name"
+        ) from error
+
+
+def _read_names_again(intake: Intake) -> None:
+    later = IntakeFile.objects.filter(
+        intake=intake, path_hash=OuterRef("path_hash"), id__gt=OuterRef("id")
+    )
+    refused = intake.files.filter(
+        outcome=IntakeFile.Outcome.REJECTED, code__in=BY_NAME, put_away_at=None
+    )
+    keys = list(refused.exclude(Exists(later)).values_list("pk", flat=True))
+    IntakeFile.objects.filter(pk__in=keys).update(
+        outcome=IntakeFile.Outcome.WAITING, code="", message="", decided_at=None
+    )
+
+
+def _seen(intake: Intake) -> dict[str, Any]:
+    plain = ("name", "location", "pattern", "stable_seconds", "quiet_minutes", "afterwards")
+    return {field: getattr(intake, field) for field in plain} | {
+        "viewpoint": str(intake.viewpoint),
+        "station": str(intake.station or ""),
+    }

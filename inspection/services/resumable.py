@@ -1,0 +1,388 @@
+"""Files that come in pieces: what is acknowledged is on the disk, whatever is killed when.
+
+The bytes are written and synced first, the row's offset afterwards; so after a crash the truth is
+the smaller of the two. One writer at a time holds the file by a lock that dies with its process;
+the row moves on only from the offset that the writer found.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import IO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from inspection.errors import NotAllowed, UserError, WrongState
+from inspection.models import PartialFile, Upload, UploadArchive, UploadReceipt, User
+
+from . import pictures, receipts, uploads
+from .audit import record
+from .disk import GB, check_free_space
+from .images import MB, display_name, store_image
+from .incoming import Incoming, check_key, other_archive
+
+BLOCK = 1 << 20
+METADATA_LENGTH = 2000
+
+
+class Gone(UserError):
+    """There was such a file; it ran out of time or was given up."""
+
+
+class Busy(UserError):
+    """Another piece of the same file is being written now; ask again in a moment."""
+
+
+class WrongOffset(UserError):
+    """The sender goes on from another place than what is kept here."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__("wrong_offset", f"{offset} bytes of this file are here. Go on from there.")
+        self.offset = offset
+
+
+class WrongChecksum(UserError):
+    """The piece was damaged on its way; nothing of it was kept."""
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What a piece must hash to: an algorithm of hashlib's, and its digest."""
+
+    algorithm: str
+    digest: bytes
+
+
+# --- begin -----------------------------------------------------------------------------
+
+
+def begin(
+    user: User,
+    *,
+    upload: Upload | None,
+    length: int,
+    file_name: str,
+    client_key: str,
+    metadata: str = "",
+) -> PartialFile:
+    """Announce a file of `length` bytes; with an `upload` into it, else as a picture of `user`'s.
+
+    Raises UserError where it is too large, where too much of the user's is unfinished already, or
+    where the disk has no room for all that was announced.
+    """
+    check_key(client_key)
+    if upload:
+        uploads.check_may_send(user, upload)
+        receipts.renew(upload)
+    _check_length(length, most_mb(upload), display_name(file_name))
+    if len(metadata) > METADATA_LENGTH:
+        raise UserError(
+            "metadata_too_long", f"Upload-Metadata must be at most {METADATA_LENGTH} characters."
+        )
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(username=F("username"))  # one of theirs at a time
+        _check_quota(user, length)
+        check_free_space((length + _announced()) / GB)
+        return PartialFile.objects.create(
+            owner=user,
+            upload=upload,
+            client_key=client_key,
+            file_name=display_name(file_name),
+            length=length,
+            metadata=metadata,
+            expires_at=_expiry(),
+        )
+
+
+def most_mb(upload: Upload | None) -> int:
+    """The largest file that may be announced, in MB: into an upload a zip may come."""
+    return int(settings.MAX_ARCHIVE_MB if upload else settings.MAX_FILE_MB)
+
+
+def _check_length(length: int, limit_mb: int, name: str) -> None:
+    if length == 0:
+        raise UserError("empty_file", f"{name} is empty (0 bytes). Send the picture anew.")
+    if length > limit_mb * MB:
+        raise UserError(
+            "too_large",
+            f"{name} is larger than {limit_mb} MB. Split it, or ask an administrator to raise "
+            "the limit.",
+        )
+
+
+def _check_quota(user: User, length: int) -> None:
+    mine = PartialFile.objects.filter(owner=user, finished_at=None, expires_at__gt=timezone.now())
+    held = mine.aggregate(total=Sum("length"))["total"] or 0
+    if mine.count() >= settings.MAX_UNFINISHED_FILES or (
+        held + length > settings.MAX_UNFINISHED_MB * MB
+    ):
+        raise UserError(
+            "too_much_unfinished",
+            f"{held / GB:.1f} GB of yours are announced and not yet here; at most "
+            f"{settings.MAX_UNFINISHED_MB * MB / GB:.1f} GB or {settings.MAX_UNFINISHED_FILES} "
+            "files may be. Finish or give up one of them first.",
+        )
+
+
+def _announced() -> int:
+    """Bytes of everybody's that are still to come."""
+    alive = PartialFile.objects.filter(finished_at=None, expires_at__gt=timezone.now())
+    return int(alive.aggregate(left=Sum(F("length") - F("offset")))["left"] or 0)
+
+
+def _expiry() -> datetime:
+    return timezone.now() + timedelta(hours=settings.UNFINISHED_HOURS)
+
+
+# --- look ------------------------------------------------------------------------------
+
+
+def find(user: User, key: UUID, upload: Upload | None) -> PartialFile | None:
+    """The file, where it is `user`'s and at this address; of others nobody learns anything."""
+    return (
+        PartialFile.objects.select_related("owner", "upload", "image")
+        .filter(pk=key, owner=user, upload=upload)
+        .first()
+    )
+
+
+def offset_of(partial: PartialFile) -> int:
+    """How many bytes are safely here: as many as the row knows and the file holds."""
+    if partial.finished_at:
+        return partial.offset
+    with contextlib.suppress(FileNotFoundError):
+        return min(partial.offset, partial.path.stat().st_size)
+    return 0
+
+
+def payload(partial: PartialFile) -> dict[str, object]:
+    """One file as a program is told of it. `state`: receiving, checking, done or expired; what
+    became of it is in `outcome` and the fields after it, as in a receipt."""
+    receipt = _receipt(partial) if partial.finished_at else None
+    told = (
+        receipts.receipt_payload(receipt)
+        if receipt
+        else {
+            "client_key": partial.client_key,
+            "file_name": partial.file_name,
+            "outcome": ("refused" if partial.code else "accepted") if partial.finished_at else "",
+            "code": partial.code,
+            "message": partial.message,
+            "image_id": str(partial.image_id) if partial.image_id else None,
+        }
+    )
+    return {
+        "id": str(partial.pk),
+        "state": _state(partial),
+        "length": partial.length,
+        "offset": offset_of(partial),
+        "expires_at": None if partial.finished_at else partial.expires_at,
+        **told,
+    }
+
+
+def _state(partial: PartialFile) -> str:
+    if partial.finished_at:
+        return "done"
+    if partial.expired:
+        return "expired"
+    return "checking" if partial.whole else "receiving"
+
+
+def _receipt(partial: PartialFile) -> UploadReceipt | UploadArchive | None:
+    if partial.upload is None:
+        return None
+    return uploads.known_file(partial.upload, partial.client_key)
+
+
+# --- one piece -------------------------------------------------------------------------
+
+
+def append(
+    partial: PartialFile,
+    stream: IO[bytes],
+    *,
+    offset: int,
+    size: int,
+    checksum: Checksum | None = None,
+) -> int:
+    """Keep the next `size` bytes, which begin at `offset`; returns how many are here now.
+
+    What came of a piece that breaks off is kept, unless it has a checksum. The last piece also
+    takes the whole file where it belongs. Raises Gone, Busy, WrongOffset, WrongChecksum.
+    """
+    if partial.upload:
+        uploads.check_may_send(partial.owner, partial.upload)
+        receipts.renew(partial.upload)
+    with _held(partial) as file:
+        here = offset_of(partial)
+        if offset != here:
+            raise WrongOffset(here)
+        if offset + size > partial.length:
+            raise UserError(
+                "too_much",
+                f"{partial.length} bytes were announced; this piece would end at "
+                f"{offset + size}. Send the rest only.",
+            )
+        if not partial.finished_at:
+            check_free_space(size / GB)
+            _write(partial, file, stream, size, checksum)
+            if partial.whole:
+                _finish(partial)
+    return partial.offset
+
+
+@contextlib.contextmanager
+def _held(partial: PartialFile) -> Iterator[IO[bytes]]:
+    """The file, for this writer alone; `partial` is as it is once nobody else holds it."""
+    path = partial.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as held:
+            raise Busy("busy", "Another piece of this file is on its way. Wait for it.") from held
+        if not PartialFile.objects.filter(pk=partial.pk).exists():
+            path.unlink(missing_ok=True)
+            raise Gone("gone", "This file was given up. Begin again.")
+        partial.refresh_from_db()
+        if partial.finished_at:
+            path.unlink(missing_ok=True)
+        elif partial.expired:
+            raise Gone("expired", "This file was not finished in time. Begin again.")
+        yield file
+
+
+def _write(
+    partial: PartialFile, file: IO[bytes], stream: IO[bytes], size: int, checksum: Checksum | None
+) -> None:
+    """Bytes, sync, row; what is in the file beyond the row's word was never acknowledged."""
+    begin_at = offset_of(partial)
+    file.truncate(begin_at)
+    file.seek(begin_at)
+    came, right = _copy(stream, file, size, checksum)
+    if not right or (checksum and came < size):
+        file.truncate(begin_at)
+        raise WrongChecksum("wrong_checksum", "This piece was damaged on its way. Send it again.")
+    file.flush()
+    os.fsync(file.fileno())
+    rows = PartialFile.objects.filter(pk=partial.pk, offset=partial.offset, finished_at=None)
+    if not rows.update(offset=begin_at + came, expires_at=_expiry()):
+        partial.refresh_from_db()
+        raise WrongOffset(partial.offset)  # somebody wrote whom the lock of this disk did not hold
+    partial.refresh_from_db(fields=["offset", "expires_at"])
+
+
+def _copy(
+    stream: IO[bytes], file: IO[bytes], size: int, checksum: Checksum | None
+) -> tuple[int, bool]:
+    """How many bytes came, at most `size`, and whether they hash to the checksum."""
+    digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+    came = 0
+    while came < size and (block := stream.read(min(BLOCK, size - came))):
+        file.write(block)
+        came += len(block)
+        if digest:
+            digest.update(block)
+    return came, checksum is None or digest is None or digest.digest() == checksum.digest
+
+
+# --- the end ---------------------------------------------------------------------------
+
+
+def settle(partial: PartialFile) -> None:
+    """Take a file whose bytes are all here and that nobody took: its writer died just then.
+
+    Does nothing while somebody else is at it.
+    """
+    if partial.finished_at or partial.expired or offset_of(partial) < partial.length:
+        return
+    with contextlib.suppress(Busy, Gone), _held(partial):
+        if not partial.finished_at:
+            _finish(partial)
+
+
+def _finish(partial: PartialFile) -> None:
+    """Take the whole file as every other, and let its bytes go. Safe to run again after a kill:
+    a file with the same key, and a picture with the same bytes, is taken once.
+
+    Raises UserError only for what passes (a full disk): the bytes stay, and it is tried again.
+    """
+    fields: dict[str, object] = {}
+    try:
+        with partial.path.open("rb") as stream:
+            fields = _take(partial, stream)
+    except UserError as refusal:
+        if refusal.code in receipts.PASSING:
+            raise
+        fields = {"code": refusal.code, "message": refusal.message}
+    PartialFile.objects.filter(pk=partial.pk, finished_at=None).update(
+        finished_at=timezone.now(), **fields
+    )
+    partial.path.unlink(missing_ok=True)
+    partial.refresh_from_db()
+
+
+def _take(partial: PartialFile, stream: IO[bytes]) -> dict[str, object]:
+    owner = partial.owner
+    if partial.upload:
+        taken = uploads.receive_file(
+            owner,
+            partial.upload,
+            client_key=partial.client_key,
+            name=partial.file_name,
+            stream=stream,
+            size=partial.length,
+        )
+        return _said_of(taken)
+    if not owner.is_active:
+        raise NotAllowed("not_allowed", "Whoever sent this may no longer sign in.")
+    file = Incoming(partial.file_name, stream, partial.length)
+    if file.is_zip or file.is_other_archive:
+        raise other_archive(partial.file_name)
+    image, _ = store_image(owner, partial.file_name, file)  # type: ignore[arg-type]
+    pictures.own(owner, image)
+    return {"image": image}
+
+
+def _said_of(taken: UploadReceipt | UploadArchive) -> dict[str, object]:
+    if isinstance(taken, UploadArchive):
+        return {}
+    refused = taken.outcome == UploadReceipt.Outcome.REFUSED
+    said = {"code": taken.code, "message": taken.message} if refused else {}
+    return {"image": taken.image, **said}
+
+
+def give_up(user: User, partial: PartialFile) -> None:
+    """Forget a file and its bytes, as its owner wishes. What was taken already stays taken."""
+    with _held(partial):
+        with transaction.atomic():
+            record(user, "partial_file.given_up", partial, after={"offset": partial.offset})
+            PartialFile.objects.filter(pk=partial.pk).delete()
+        partial.path.unlink(missing_ok=True)
+
+
+def tidy() -> int:
+    """Take what is whole and was left, forget what ran out of time; returns how many went."""
+    now = timezone.now()
+    for partial in PartialFile.objects.filter(
+        finished_at=None, expires_at__gt=now, offset=F("length")
+    ).select_related("owner", "upload"):
+        with contextlib.suppress(UserError, WrongState):
+            settle(partial)
+    old = now - timedelta(hours=settings.UNFINISHED_HOURS)
+    ended = PartialFile.objects.filter(finished_at=None, expires_at__lt=now)
+    ended |= PartialFile.objects.filter(finished_at__lt=old)
+    gone = list(ended)
+    for partial in gone:
+        PartialFile.objects.filter(pk=partial.pk).delete()
+        partial.path.unlink(missing_ok=True)
+    return len(gone)
