@@ -36,7 +36,10 @@ from inspection.ids import new_id
 from inspection.models import (
     Batch,
     DatasetImage,
+    Delivery,
+    DeliveryAttempt,
     Disposition,
+    Endpoint,
     GateCheck,
     Image,
     ImageResult,
@@ -76,6 +79,7 @@ from inspection.services.verdicts import strongest_cell
 from inspection.web import urls
 from ml.data.assemblies.writer import defective_sample, good_sample
 from tests.factories.dataset import DatasetImageFactory, DatasetSnapshotFactory
+from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.model_version import ModelVersionFactory
 from tests.factories.training_run import TrainingRunFactory
 
@@ -100,6 +104,7 @@ def main(units: int) -> None:
     judged_by_people(batch)
     tallies.recount()
     reported(batch)
+    told()
     for user in User.objects.all():
         notifications.notify(
             user, kind="run_done", title="Model 2 of Demo assembly is trained", url="/models/"
@@ -276,6 +281,27 @@ def reported(batch: Batch) -> None:
     )
 
 
+def told() -> None:
+    """Endpoints of each kind, and a delivery of each state, one with tries."""
+    for kind, address in (
+        ("cfx", "amqps://broker.plant.example"),
+        ("mqtt", "mqtts://mqtt.plant.example"),
+    ):
+        EndpointFactory(kind=kind, name=f"Plant {kind}", address=address, secrets=[])
+    endpoint = EndpointFactory(name="MES", last_error="The receiver answered 503.")
+    Endpoint.objects.filter(pk=endpoint.pk).update(last_error_at=timezone.now())
+    for state in Delivery.State.values:
+        delivery = DeliveryFactory(endpoint=endpoint, state=state, attempt=1)
+        DeliveryAttempt.objects.create(
+            delivery=delivery,
+            number=1,
+            status_code=503,
+            duration_ms=41,
+            error="The receiver answered 503.",
+            answer="<h1>Service unavailable</h1>",
+        )
+
+
 def refused_file(batch: Batch) -> None:
     upload = Upload.objects.create(batch=batch, state=JobState.DONE, closed_at=timezone.now())
     UploadReceipt.objects.create(
@@ -319,6 +345,8 @@ PAGES_ABOUT = (
     DatasetImage,
     Upload,
     GateCheck,
+    Endpoint,
+    Delivery,
 )
 NOT_PAGES = {"healthz", "readyz", "metrics"}
 

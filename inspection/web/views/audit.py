@@ -31,6 +31,7 @@ TYPES = {
     "user": "User",
     "report": "Report",
     "reportschedule": "Report schedule",
+    "endpoint": "Endpoint",
 }
 
 
