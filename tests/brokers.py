@@ -5,6 +5,7 @@ KINTSUGI_REQUIRE_BROKERS is 1.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,13 @@ def needed(program: str) -> str:
             pytest.fail(f"{program} is not installed, and KINTSUGI_REQUIRE_BROKERS is 1")
         pytest.skip(f"{program} is not installed")
     return found
+
+
+def library(name: str, extra: str) -> Any:
+    """A client library of an extra, under the same rule as `needed`."""
+    if os.environ.get("KINTSUGI_REQUIRE_BROKERS") == "1":
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"the extra {extra} is not installed")
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ from inspection.exchange.cfx import bodies
 from inspection.exchange.cfx.envelopes import CONTENT_TYPE, Envelope, NotCfxError, read
 from inspection.exchange.cfx.events import envelopes
 from inspection.models import EventType, OutboxEvent
+from tests.brokers import library
 
 EXAMPLE = json.loads((Path(__file__).parent / "cfx" / "units_inspected.json").read_text())
 HANDLE = "Kintsugi.Inspection.LINE1"
@@ -206,7 +207,7 @@ def test_spans_are_written_as_the_standard_writes_them(seconds: int, text: str) 
 
 
 def test_the_envelope_travels_with_its_properties() -> None:
-    pytest.importorskip("proton")
+    library("proton", "cfx")
     from inspection.exchange.cfx.link import message_of
 
     one = Envelope(
