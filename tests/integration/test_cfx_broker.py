@@ -93,6 +93,7 @@ class Peer:
             allowed_mechs="PLAIN",
         )
         self.receiver = self.connection.create_receiver(f"/amq/queue/{queue}", credit=500)
+        self.sender = self.connection.create_sender(f"/amq/queue/{REQUESTS}")
 
     def next(self, seconds: float) -> Any | None:
         """The next message, as AMQP carried it; None when nothing comes."""
@@ -128,7 +129,7 @@ class Peer:
             "MessageBody": {"$type": f"{name}, CFX", **body},
         }
         message = Message(body=json.dumps(said).encode(), inferred=True, reply_to=MES)
-        self.connection.create_sender(f"/amq/queue/{REQUESTS}").send(message)
+        self.sender.send(message)
         return request
 
     def answer_to(self, request: str) -> tuple[Any, dict[str, Any]]:
@@ -271,9 +272,8 @@ def test_the_endpoint_says_hello_beats_and_survives_nonsense(
 
     peer = Peer(rabbit, "everything")
     peer.everything()  # of the tests before
-    sender = peer.connection.create_sender(f"/amq/queue/{REQUESTS}")
     for body in (b"no json", b"{}", "text", b"\xff\xfe"):
-        sender.send(Message(body=body, inferred=True))
+        peer.sender.send(Message(body=body, inferred=True))
     running = exchange()
     wait_until_connected(endpoint, 60, running)
     names: list[str] = []

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 from proton import ConnectionException, Delivery, Message, ProtonException, SSLDomain, Timeout
 from proton.utils import BlockingConnection, LinkDetached
@@ -52,10 +53,10 @@ class Link:
         options = self._options
         with _lost(f"{options.server.host}:{options.server.port}"):
             self._connection = self._connect()
-            self._sender = self._connection.create_sender(options.address)
+            self._sender = self._connection.create_sender(options.address, name=_name())
             if options.request_address:
                 self._receiver = self._connection.create_receiver(
-                    options.request_address, credit=PREFETCHED
+                    options.request_address, credit=PREFETCHED, name=_name()
                 )
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
@@ -72,7 +73,7 @@ class Link:
             try:
                 if address not in self._answering:
                     self._forget_senders()
-                    self._answering[address] = connection.create_sender(address)
+                    self._answering[address] = connection.create_sender(address, name=_name())
                 _send(connection, self._answering[address], [message_of(envelope)])
             except LinkDetached as error:
                 self._answering.pop(address, None)
@@ -155,6 +156,11 @@ def message_of(envelope: Envelope) -> Proton:
     message.subject = envelope.subject
     message.properties = envelope.properties()
     return message
+
+
+def _name() -> str:
+    """Of a link: proton makes it from the address, and no two links may have the same."""
+    return str(uuid4())
 
 
 def _text(message: Proton) -> bytes:
