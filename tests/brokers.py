@@ -50,6 +50,26 @@ def free_port() -> int:
         return port
 
 
+def certificates(folder: Path) -> Path:
+    """A certificate authority of the tests' own and, by it, a certificate for `localhost`:
+    ca.pem, broker.pem and broker.key in `folder`."""
+    openssl = needed("openssl")
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "rsa:2048", "-nodes")
+    run(
+        "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=ca"
+    )
+    run("req", *key, "-keyout", "broker.key", "-out", "broker.csr", "-subj", "/CN=localhost")
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
+    run("x509", "-req", "-in", "broker.csr", *signed, "-extfile", "names", "-out", "broker.pem")
+    (folder / "broker.key").chmod(0o644)  # Mosquitto gives root's rights up before it reads it
+    return folder
+
+
 class Broker:
     """A process that is started, killed and started again on the same folder and port."""
 
@@ -58,7 +78,7 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self) -> tuple[list[str], dict[str, str]]:
@@ -125,8 +145,14 @@ class RabbitMq(Broker):
         definitions = self.folder / "definitions.json"
         definitions.write_text(json.dumps(_definitions(queues, bound)))
         (self.folder / "enabled_plugins").write_text("[rabbitmq_amqp1_0].\n")
+        certificates(self.folder)
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+            f"ssl_options.cacertfile = {self.folder}/ca.pem\n"
+            f"ssl_options.certfile = {self.folder}/broker.pem\n"
+            f"ssl_options.keyfile = {self.folder}/broker.key\n"
+            "ssl_options.verify = verify_none\n"
             f"load_definitions = {definitions}\n"
             "loopback_users = none\n"
             "disk_free_limit.absolute = 50MB\n"
@@ -185,8 +211,13 @@ class Mosquitto(Broker):
     def __init__(self, folder: Path) -> None:
         self.program = needed("mosquitto")
         super().__init__(folder)
+        certificates(folder)
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\n"
+            f"listener {self.tls_port} 127.0.0.1\n"
+            f"cafile {folder}/ca.pem\n"
+            f"certfile {folder}/broker.pem\n"
+            f"keyfile {folder}/broker.key\n"
             "allow_anonymous true\n"
             "persistence true\n"
             f"persistence_location {folder}/\n"

@@ -119,6 +119,36 @@ def test_every_member_of_the_example_is_filled_or_null_by_intent() -> None:
     assert measured == {"Value": 0.93, "MaximumAcceptableValue": 0.8}
 
 
+MEMBERS = {
+    "EndpointConnected": "CFXHandle RequestNetworkUri RequestTargetAddress",
+    "Heartbeat": "CFXHandle HeartbeatFrequency ActiveFaults",
+    "WorkStarted": "PrimaryIdentifier HermesIdentifier TransactionID Lane UnitCount Units",
+    "WorkCompleted": "TransactionID Result PrimaryIdentifier HermesIdentifier UnitCount Units "
+    "PerformanceImpacts",
+    "FaultOccurred": "Fault",
+    "StationStateChanged": "OldState OldStateDuration NewState RelatedFault",
+    "RecipeActivated": "RecipeName Revision Lane Stage",
+}
+BODIES = {
+    "EndpointConnected": bodies.connected(HANDLE, "amqp://host/", "/queue/x"),
+    "Heartbeat": bodies.heartbeat(HANDLE, 60),
+    "WorkStarted": bodies.work_started(facts()),
+    "WorkCompleted": bodies.work_completed(facts()),
+    "FaultOccurred": bodies.fault_occurred(facts(), UUID(KEY)),
+    "StationStateChanged": bodies.station_state(bodies.IDLE, bodies.AT_WORK, 85),
+    "RecipeActivated": bodies.recipe_activated(facts()),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_other_messages_have_the_members_of_the_standard(name: str) -> None:
+    made = Envelope(f"CFX.{name}", BODIES[name], HANDLE, UUID(KEY), datetime.now(UTC)).as_dict()
+
+    assert list(made) == list(EXAMPLE)
+    assert set(made["MessageBody"]) == {"$type", *MEMBERS[name].split()}
+    check({**made, "MessageBody": None}, {**EXAMPLE, "MessageBody": None})
+
+
 def test_one_inspection_is_three_messages_of_one_transaction() -> None:
     messages = told(facts())
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from inspection.exchange.couriers import Away
 from inspection.models import Delivery, Endpoint
 from tests.brokers import PASSWORD, USER, RabbitMq, library
 from tests.factories.model_version import ModelVersionFactory
@@ -288,3 +289,37 @@ def test_the_endpoint_says_hello_beats_and_survives_nonsense(
     endpoint.refresh_from_db()
     assert endpoint.last_error == ""
     peer.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "own_ca", "let_in"),
+    [("localhost", True, True), ("localhost", False, False), ("127.0.0.1", True, False)],
+)
+def test_tls_needs_a_certificate_that_is_trusted_and_of_that_name(
+    rabbit: RabbitMq, endpoint: Endpoint, host: str, own_ca: bool, let_in: bool
+) -> None:
+    from inspection.exchange.cfx.courier import CfxCourier
+
+    endpoint.address = f"amqps://{host}:{rabbit.tls_port}"
+    endpoint.options["ca_file"] = str(rabbit.folder / "ca.pem") if own_ca else ""
+    courier = CfxCourier(endpoint)
+    try:
+        if let_in:
+            courier.open()
+            courier.idle()
+        else:
+            with pytest.raises(Away):
+                courier.open()
+    finally:
+        courier.close()
+
+
+def test_a_wrong_password_is_said_and_not_shown(rabbit: RabbitMq, endpoint: Endpoint) -> None:
+    from inspection.exchange.cfx.courier import CfxCourier
+
+    endpoint.secrets = [{"secret": "wrong-password", "until": None}]
+    courier = CfxCourier(endpoint)
+    with pytest.raises(Away, match="Authentication failed") as refused:
+        courier.open()
+    assert "wrong-password" not in str(refused.value)
+    courier.close()

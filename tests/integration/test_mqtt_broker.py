@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from django.utils import timezone
 
+from inspection.exchange.couriers import Away
 from inspection.models import Delivery, Endpoint, User
 from tests.brokers import Mosquitto, library
 from tests.factories.api_key import Program, key_of
@@ -249,3 +250,26 @@ def test_a_verdict_is_published_where_its_station_stands(
     assert said["data"]["id"] == str(inspected.pk)
     assert said["id"] == str(Delivery.objects.get().event_id)
     mes.leave()
+
+
+@pytest.mark.parametrize(
+    ("host", "own_ca", "let_in"),
+    [("localhost", True, True), ("localhost", False, False), ("127.0.0.1", True, False)],
+)
+def test_tls_needs_a_certificate_that_is_trusted_and_of_that_name(
+    mosquitto: Mosquitto, endpoint: Endpoint, host: str, own_ca: bool, let_in: bool
+) -> None:
+    from inspection.exchange.mqtt.courier import MqttCourier
+
+    endpoint.address = f"mqtts://{host}:{mosquitto.tls_port}"
+    endpoint.options["ca_file"] = str(mosquitto.folder / "ca.pem") if own_ca else ""
+    courier = MqttCourier(endpoint)
+    try:
+        if let_in:
+            courier.open()
+            courier.idle()
+        else:
+            with pytest.raises(Away):
+                courier.open()
+    finally:
+        courier.close()
