@@ -5,6 +5,7 @@ KINTSUGI_REQUIRE_BROKERS is 1.
 """
 
 import contextlib
+import getpass
 import importlib
 import json
 import os
@@ -66,7 +67,6 @@ def certificates(folder: Path) -> Path:
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
     signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
     run("x509", "-req", "-in", "broker.csr", *signed, "-extfile", "names", "-out", "broker.pem")
-    (folder / "broker.key").chmod(0o644)  # Mosquitto gives root's rights up before it reads it
     return folder
 
 
@@ -213,6 +213,7 @@ class Mosquitto(Broker):
         super().__init__(folder)
         certificates(folder)
         (folder / "mosquitto.conf").write_text(
+            f"user {getpass.getuser()}\n"  # else root's becomes `mosquitto`, which reads nothing
             f"listener {self.port} 127.0.0.1\n"
             f"listener {self.tls_port} 127.0.0.1\n"
             f"cafile {folder}/ca.pem\n"

@@ -13,6 +13,7 @@ import pytest
 
 from inspection.exchange.couriers import Away
 from inspection.models import Delivery, Endpoint
+from inspection.services import endpoints
 from tests.brokers import PASSWORD, USER, RabbitMq, library
 from tests.factories.model_version import ModelVersionFactory
 from tests.factories.training_run import TrainingRunFactory
@@ -164,6 +165,9 @@ def run_with_two_kills(
             rabbit.start()
     wait_until_delivered(endpoint, 2 * len(line.inspected), 4 * BACK_S, running)
     seconds = time.monotonic() - began
+    again = Delivery.objects.filter(event__type="review.recorded").order_by("event_id")[0]
+    endpoints.replay(None, again)
+    wait_until_delivered(endpoint, 2 * len(line.inspected), BACK_S, running)
     running.stop()  # else its heartbeats never let the queue run dry
 
     peer = Peer(rabbit, "everything")
@@ -216,6 +220,7 @@ def test_units_reach_a_durable_queue_though_the_broker_is_killed_twice(
 
     assert told["units"] == 52
     assert min(told["waiting_at_each_kill"]) > 0
+    assert told["duplicates"] >= 1  # the replay, and what a kill left half told
     assert not Delivery.objects.exclude(state=Delivery.State.DELIVERED).exists()
 
 

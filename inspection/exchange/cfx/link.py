@@ -81,9 +81,10 @@ class Link:
 
     def receive(self, handle: Callable[[bytes, str | None], None]) -> int:
         """Hand over what has come in, with its reply-to, and take it off the broker after that;
-        returns how many. What `handle` raises leaves the message with the broker."""
+        a few at a time, so that events go on; returns how many. What `handle` raises leaves the
+        message with the broker."""
         done = 0
-        while (message := self._next()) is not None:
+        while done < PREFETCHED and (message := self._next()) is not None:
             with _settled(self._receiver):
                 handle(_text(message), message.reply_to)
             done += 1
