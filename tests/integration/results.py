@@ -8,12 +8,10 @@ from typing import Any
 from tests.processes import ROOT
 
 
-def write_result(name: str, figures: dict[str, Any]) -> None:
-    """Put figures into benchmarks/results/<name>.json; what else is in it stays."""
+def write_result(name: str, part: str, figures: dict[str, Any]) -> None:
+    """Put the figures of one part into benchmarks/results/<name>.json; other parts stay."""
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    made = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-    }
-    path.write_text(json.dumps({**known, **figures, "made": made}, indent=2) + "\n")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    known[part] = {**figures, "at": now, "python": platform.python_version()}
+    path.write_text(json.dumps(known, indent=2) + "\n")

@@ -230,7 +230,7 @@ def test_a_thousand_units_reach_a_durable_queue(
     rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[[], Exchange]
 ) -> None:
     told = run_with_two_kills(1000, rabbit, endpoint, exchange)
-    write_result("brokers", {"cfx_rabbitmq": told})
+    write_result("brokers", "cfx_rabbitmq", told)
 
 
 def test_requests_are_answered_over_the_broker(

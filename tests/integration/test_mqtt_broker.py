@@ -208,7 +208,7 @@ def test_a_thousand_units_are_acknowledged(
 
     assert told["missing"] == 0
     assert not Delivery.objects.exclude(state=Delivery.State.DELIVERED).exists()
-    write_result("brokers", {"mqtt_mosquitto": told})
+    write_result("brokers", "mqtt_mosquitto", told)
 
 
 def test_who_listens_sees_whether_it_is_there(
