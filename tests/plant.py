@@ -99,6 +99,11 @@ class Line:
         )
 
 
+def thirds(count: int) -> list[int]:
+    """`count` in three shares, as even as they can be."""
+    return [count * (part + 1) // 3 - count * part // 3 for part in range(3)]
+
+
 def delivered(endpoint: Endpoint) -> int:
     return Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.DELIVERED).count()
 
