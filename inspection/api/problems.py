@@ -22,6 +22,7 @@ STATUS = {
     "disk_full": 507,
     "too_large": 413,
     "idempotency_key_missing": 400,
+    "idempotency_key_invalid": 400,
     "still_receiving": 409,
     "duplicate_external_id": 409,
 }
@@ -45,6 +46,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response | None:
     headers: dict[str, str] = {}
     if isinstance(error, UserError):
         body = of_user_error(error, instance)
+        if wait := getattr(error, "retry_after", None):
+            headers["Retry-After"] = str(wait)
     elif isinstance(error, exceptions.APIException):
         body = _of_api(error, instance)
         headers = _headers(error)
@@ -83,7 +86,9 @@ def of_user_error(error: UserError, instance: str = "") -> dict[str, Any]:
             403 if isinstance(error, NotAllowed) else 409 if isinstance(error, WrongState) else 422
         )
     errors = [{"pointer": pointer(error.field), "detail": error.message}] if error.field else []
-    return problem(status, error.code, error.message, instance=instance, errors=errors)
+    there = getattr(error, "inspection_id", None)  # of an external id that was sent before
+    more = {"inspection": str(there)} if there else {}
+    return problem(status, error.code, error.message, instance=instance, errors=errors, **more)
 
 
 def pointer(field: str) -> str:

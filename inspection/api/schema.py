@@ -41,6 +41,10 @@ PROBLEM: dict[str, Any] = {
         "detail": {"type": "string", "description": "what is wrong and how to mend it"},
         "instance": {"type": "string"},
         "code": {"type": "string", "description": "what programs match on"},
+        "inspection": {
+            "type": "string",
+            "description": "of duplicate_external_id: the one that is there, if you may see it",
+        },
         "errors": {
             "type": "array",
             "items": {

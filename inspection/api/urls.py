@@ -6,7 +6,19 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import GenericViewSet
 
-from . import batches, datasets, images, inspections, me, models, plant, products, reports, reviews
+from . import (
+    batches,
+    datasets,
+    images,
+    inspections,
+    me,
+    models,
+    plant,
+    products,
+    reports,
+    reviews,
+    submissions,
+)
 from . import runs as runs_of
 from . import uploads as uploads_of
 from .problems import not_found
@@ -37,6 +49,8 @@ points = models.OperatingPoints
 POINTS = "models/<uuid:version>/operating_points"
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
+inspect = submissions.waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
+
 v1: list[URLPattern | URLResolver] = [
     path("", me.Index.as_view(), name="api-index"),
     path("me", me.Me.as_view(), name="api-me"),
@@ -47,6 +61,7 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{POINTS}/what_if", points.as_view({"get": "what_if"}), name="api-what-if"),
     path("uploads", uploads_of.Uploads.as_view(), name="api-uploads"),
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
+    path("inspections", inspect, name="api-inspection-list"),  # before the router's: it waits
     path("", include(router.urls)),
 ]
 urlpatterns = [path("api/v1/", include(v1)), re_path(r"^api/", not_found)]

@@ -109,6 +109,7 @@ TABLE = [
     Row("POST", "batches/{batch}/cancel", 200, REVIEW),
     Row("GET", "batches/{rescored}/flips", 200),
     Row("GET", "inspections", 200),
+    Row("POST", "inspections", 202, REVIEW, "unit"),
     Row("GET", "inspections/{inspection}", 200),
     Row("GET", "inspections/{inspection}/pictures", 200),
     Row("GET", "inspections/{inspection}/pictures/0/view", 200),
@@ -222,10 +223,22 @@ def ask(program: Program, row: Row, plant: Plant) -> Any:
     if row.body == "picture":
         file = SimpleUploadedFile("new.png", picture(7))
         return program.post(f"/api/v1/{path}", {"file": file})
+    if row.body == "unit":
+        return program.json(row.method, path, unit(plant), **{"Idempotency-Key": "a-key"})
     body = row.body
     if isinstance(body, dict):
         body = {k: _filled(v, plant) for k, v in body.items()}
     return program.json(row.method, path, body)
+
+
+def unit(plant: Plant) -> dict[str, Any]:
+    """What an MES asks about a new unit."""
+    return {
+        "external_id": "E-1",
+        "station_id": "AOI-1",
+        "recipe": {"name": "BOARD-A"},
+        "images": [plant.keys["image"]],
+    }
 
 
 def _filled(value: Any, plant: Plant) -> Any:
