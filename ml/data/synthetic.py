@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+SMALLEST = 0.0008  # of the picture's area: what a hairline or a pin hole takes
 KINDS = ("cut_paste", "missing_patch", "shifted_patch", "scratch", "spot")
 
 
@@ -28,7 +29,7 @@ def visible_defect(
     image: Tensor, kind: str, rng: random.Random, tries: int = 20
 ) -> tuple[Tensor, Tensor]:
     """As `synthetic_defect`, drawn again until at least a few pixels really changed."""
-    needed = max(6, round(0.0008 * image.shape[-1] ** 2))
+    needed = max(6, round(SMALLEST * image.shape[-1] ** 2))
     best = synthetic_defect(image, kind, rng)
     for _ in range(tries):
         if int(best[1].sum()) >= needed:
@@ -72,7 +73,7 @@ def _paste(image: Tensor, patch: Tensor, top: int, left: int) -> Tensor:
 
 def _cut_paste(image: Tensor, rng: random.Random) -> Tensor:
     size = image.shape[-1]
-    top, left, height, width = _box(size, rng, 0.003, 0.05)
+    top, left, height, width = _box(size, rng, SMALLEST, 0.05)
     patch = image[:, top : top + height, left : left + width]
     if rng.random() < 0.5:
         patch = patch.flip(rng.choice((1, 2)))
@@ -83,7 +84,7 @@ def _cut_paste(image: Tensor, rng: random.Random) -> Tensor:
 
 def _missing_patch(image: Tensor, rng: random.Random) -> Tensor:
     """Cover a piece with the colour that surrounds it."""
-    top, left, height, width = _box(image.shape[-1], rng, 0.004, 0.05)
+    top, left, height, width = _box(image.shape[-1], rng, SMALLEST, 0.05)
     around = image[
         :, max(0, top - 3) : top + height + 3, max(0, left - 3) : left + width + 3
     ].flatten(1)
@@ -94,7 +95,7 @@ def _missing_patch(image: Tensor, rng: random.Random) -> Tensor:
 
 def _shifted_patch(image: Tensor, rng: random.Random) -> Tensor:
     size = image.shape[-1]
-    top, left, height, width = _box(size, rng, 0.01, 0.08)
+    top, left, height, width = _box(size, rng, 0.003, 0.08)
     patch = image[:, top : top + height, left : left + width]
     reach = max(2, size // 16)
     dy, dx = rng.choice((-1, 1)) * rng.randint(2, reach), rng.randint(-reach, reach)

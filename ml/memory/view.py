@@ -57,6 +57,8 @@ class MemoryView:
 def views(stand_in: bool, image_size: int, tiled: bool = False) -> list[MemoryView]:
     """What a run chooses from, the default first.
 
+    A short budget tries only the first few, so the finest, at the layer's own resolution, comes
+    right after the default: averaged to half of that, hairlines are lost.
     Coarse and deep features see parts, fine and shallow ones see hairlines; which is needed
     depends on the product. The stand-in knows pictures of the preset's size, and twice that.
     Where pictures are looked at through tiles, a place in a tile means nothing, a finer grid
@@ -77,9 +79,10 @@ def _whole_views(stand_in: bool, image_size: int) -> list[MemoryView]:
         ]
     return [
         MemoryView(224, (7, 10), 28),
+        MemoryView(384, (4,), 95),
         MemoryView(384, (4, 7), 48),
-        MemoryView(384, (4,), 48),
         MemoryView(224, (7, 10), 28, 2.0),
+        MemoryView(384, (4,), 48),
         MemoryView(256, (4, 7), 32),
         MemoryView(512, (4, 7), 64),
     ]

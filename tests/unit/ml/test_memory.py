@@ -17,7 +17,7 @@ from ml.features import SQUEEZENET_FILE, EncoderFeatures
 from ml.masks import sweep, zone_mask
 from ml.memory.memory import Memory, remember
 from ml.memory.view import MemoryView, joined, layer_maps, views
-from ml.memory_bank import greedy_coreset
+from ml.memory_bank import CHUNK, MemoryBank, greedy_coreset
 from ml.metrics import auroc
 from ml.presets import PRESETS
 from ml.scoring.choose import Sample, best, choose, paired_error
@@ -103,6 +103,25 @@ def test_with_imagenet_weights_the_memory_looks_with_them(tmp_path: Path) -> Non
     (tmp_path / SQUEEZENET_FILE).touch()
     assert view_options(context)[0] == MemoryView(224, (7, 10), 28)
     assert any(view.position for view in view_options(context))
+
+
+def test_a_short_budget_tries_the_finest_grid_second() -> None:
+    default, second, *_ = views(stand_in=False, image_size=128)
+    assert second == MemoryView(384, (4,), 95)
+    assert second.grid > 3 * default.grid
+
+
+def test_the_kth_nearest_is_that_of_a_plain_search() -> None:
+    generator = torch.Generator().manual_seed(5)
+    patches = torch.rand(300, 6, generator=generator)
+    queries = torch.rand(CHUNK + 7, 6, generator=generator)
+    owners = torch.arange(300) % 4
+    bank = MemoryBank(patches, owners)
+    every = torch.cdist(queries, patches)
+    others = torch.cdist(queries, patches[owners != 2])
+    assert torch.allclose(bank.distances(queries), every.amin(1), atol=1e-3)
+    assert torch.allclose(bank.distances(queries, k=3), every.sort(1).values[:, 2], atol=1e-3)
+    assert torch.allclose(bank.distances(queries, leave_out=2), others.amin(1), atol=1e-3)
 
 
 @pytest.mark.parametrize("stand_in", [True, False])

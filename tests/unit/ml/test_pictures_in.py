@@ -12,7 +12,7 @@ from PIL import Image
 
 from ml.data.dataset import Source, load_pictures
 from ml.data.letterbox import PADDING, Letterbox, letterbox
-from ml.data.synthetic import KINDS, visible_defect
+from ml.data.synthetic import KINDS, SMALLEST, visible_defect
 from ml.data.transforms import light_augment, two_views, view_transform
 
 
@@ -81,3 +81,12 @@ def test_synthetic_defects_change_a_small_connected_part(kind: str) -> None:
     assert torch.allclose(damaged[:, ~mask], image[:, ~mask], atol=0.03)
     assert float(damaged.min()) >= 0
     assert float(damaged.max()) <= 1
+
+
+@pytest.mark.parametrize("kind", ["cut_paste", "missing_patch", "spot"])
+def test_some_synthetic_defects_are_as_small_as_a_pin_hole_and_some_large(kind: str) -> None:
+    image = torch.rand(3, 128, 128, generator=torch.Generator().manual_seed(2))
+    rng = random.Random(4)
+    shares = [float(visible_defect(image, kind, rng)[1].float().mean()) for _ in range(60)]
+    assert SMALLEST * 0.99 <= min(shares) < 0.0025
+    assert max(shares) > 0.01
