@@ -164,15 +164,17 @@ def best(
     scores: np.ndarray[Any, Any],
     labels: np.ndarray[Any, Any],
     as_json: Callable[[Option], dict[str, Any]],
+    errors: float = 1.0,
 ) -> tuple[Option, list[dict[str, object]]]:
     """The option that separates best, and the table; scores: (samples, options).
 
-    The first option is the default and stays unless another is better by a standard error of
-    their difference on the same pictures: a small sample must not decide alone.
+    The first option is the default and stays unless another is better by `errors` standard
+    errors of their difference on the same pictures: a small sample must not decide alone.
     """
     values = [auroc(scores[:, column], labels) for column in range(len(options))]
     chosen = int(np.argmax(values))
-    if values[chosen] - values[0] <= paired_error(scores[:, chosen], scores[:, 0], labels):
+    needed = errors * paired_error(scores[:, chosen], scores[:, 0], labels)
+    if values[chosen] - values[0] <= needed:
         chosen = 0
     order = sorted(range(len(options)), key=lambda i: -values[i])[:KEPT_ROWS]
     rows: list[dict[str, object]] = []

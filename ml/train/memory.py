@@ -33,6 +33,7 @@ TRIAL_NORMALS, TRIAL_DEFECTS = 24, 45  # to choose a view by
 TRIAL_REMEMBERED, TRIAL_KEEP = 48, 2_000
 TRIAL_TILES = 4  # of each large picture
 TRIAL_SHARE = 0.10  # of the budget at most
+TRIAL_ERRORS = 2.0  # standard errors that a view must win by: the best of many is flattered
 
 Clock = Callable[[], None]
 
@@ -117,8 +118,8 @@ def choose_view(
             break
         columns.append(trial.scores(view, encoder, tick))
         tried.append(view)
-    chosen, table = best(tried, np.stack(columns, axis=1), trial.labels, MemoryView.as_json)
-    return chosen, table
+    scores = np.stack(columns, axis=1)
+    return best(tried, scores, trial.labels, MemoryView.as_json, TRIAL_ERRORS)
 
 
 def _opened(context: Context, ids: list[str], size: int) -> list[Tensor]:

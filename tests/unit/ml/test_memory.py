@@ -183,6 +183,19 @@ def test_the_default_stays_unless_another_is_clearly_better() -> None:
     assert best(["a", "b"], np.stack([default, clear], 1), labels, lambda o: {})[0] == "b"
 
 
+def test_more_may_be_asked_of_what_replaces_the_default() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) >= 30
+    default = rng.normal(size=60) + labels
+    better = default + 0.5 * labels + 0.5 * rng.normal(size=60)
+    scores = np.stack([default, better], 1)
+    gain = auroc(better, labels) - auroc(default, labels)
+    ratio = gain / paired_error(better, default, labels)
+    assert ratio > 0
+    assert best(["a", "b"], scores, labels, lambda o: {}, 0.9 * ratio)[0] == "b"
+    assert best(["a", "b"], scores, labels, lambda o: {}, 1.1 * ratio)[0] == "a"
+
+
 def test_the_paired_error_is_that_of_a_bootstrap() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(120) >= 60
