@@ -3,12 +3,14 @@
 import json
 import logging
 import socket
+from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.db import OperationalError
 from django.test import AsyncClient, Client
 from django.urls import reverse
+from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisAway
 
 from inspection import logs
@@ -18,6 +20,7 @@ from inspection.services import products as product_service
 from inspection.services import users as user_service
 from inspection.web import ops, prometheus
 from tests.factories.batch import BatchFactory
+from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.upload import UploadFactory, UploadReceiptFactory
 from tests.factories.user import PASSWORD, UserFactory
 
@@ -116,6 +119,20 @@ def test_metrics_count_what_is_in_the_database(client: Client) -> None:
     assert "kintsugi_redis_up 1.0" in text
     assert "kintsugi_database_up 1.0" in text
     assert "kintsugi_free_disk_bytes" in text
+
+
+def test_metrics_say_what_waits_for_each_endpoint(client: Client) -> None:
+    now = timezone.now()
+    up = EndpointFactory(name="MES", connected_at=now, lease_expires_at=now + timedelta(minutes=1))
+    DeliveryFactory(endpoint=up)
+    DeliveryFactory(endpoint=up, state="delivered")
+    # its process was killed: what it wrote last says nothing any more
+    EndpointFactory(name="Dead", connected_at=now, lease_expires_at=now - timedelta(seconds=1))
+    text = scraped(client)
+    assert 'kintsugi_deliveries_waiting{endpoint="MES",kind="webhook"} 1.0' in text
+    assert 'kintsugi_deliveries_waiting{endpoint="Dead",kind="webhook"} 0.0' in text
+    assert 'kintsugi_endpoint_connected{endpoint="MES",kind="webhook"} 1.0' in text
+    assert 'kintsugi_endpoint_connected{endpoint="Dead",kind="webhook"} 0.0' in text
 
 
 def test_requests_are_measured_by_page_and_never_by_address(signed_in: Client) -> None:
