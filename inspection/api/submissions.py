@@ -1,10 +1,12 @@
 """One unit at a time, as an MES asks: submitted once, judged before all batches."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
@@ -16,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.errors import UserError
+from inspection.live.waiting import let_go, verdict_within
 from inspection.models import Image
 from inspection.services import dataset_pictures, submissions
 from inspection.services.pictures import visible_images
@@ -24,9 +27,9 @@ from inspection.services.submission_fields import MOST_IMAGES, read_fields
 from .fields import Anything, Strict, Whole
 from .inspections import COMPLETED, InspectionOut, Inspections
 from .parsers import Json, check_size
-from .waiting import let_go, verdict_within
 
 RETRY_AFTER_S = 1
+MOST_AT_ONCE = 16
 MOST_MB = 200  # of all pictures of one unit together
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
 METHOD_PATH = "POST /api/v1/inspections"
@@ -243,12 +246,14 @@ def waits(view: Callable[..., Any]) -> Any:
 
     @wraps(view)  # also what the schema and the middlewares look for on a view
     async def waiting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response: Any = await sync_to_async(_asked)(view, request, *args, **kwargs)
+        async with _turn():
+            response: Any = await sync_to_async(_asked)(view, request, *args, **kwargs)
         seconds = wanted_seconds(request.headers.get("Prefer", ""))
         key = getattr(response, "waits_for", None)
         if seconds and key:
             if await verdict_within(key, seconds):
-                response = await sync_to_async(response.ask_again)()
+                async with _turn():
+                    response = await sync_to_async(_again)(response)
             response["Preference-Applied"] = f"wait={seconds:.0f}"
         answer: HttpResponseBase = response
         return answer
@@ -256,8 +261,24 @@ def waits(view: Callable[..., Any]) -> Any:
     return waiting
 
 
-def _asked(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-    response = view(request, *args, **kwargs)
-    if hasattr(response, "waits_for"):
+def _turn() -> asyncio.Semaphore:
+    """So many at once reach for the database: 200 clients must not take 200 connections."""
+    loop = asyncio.get_running_loop()
+    return _turns.setdefault(loop, asyncio.Semaphore(MOST_AT_ONCE))
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _again(response: Any) -> Any:
+    try:
+        return response.ask_again()
+    finally:
         let_go()
-    return response
+
+
+def _asked(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return view(request, *args, **kwargs)
+    finally:
+        let_go()

@@ -10,12 +10,13 @@ from django.db.models import Count, Min, Model, Q
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import multiprocess as shared
-from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
+from prometheus_client.core import REGISTRY, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from inspection.jobs.publish import TASKS
 from inspection.models import Delivery, Endpoint, Inspection, JobState, UploadReceipt
+from inspection.services import fast_times
 from inspection.services.disk import GB, free_gb
 from inspection.services.endpoint_lease import is_connected
 
@@ -50,7 +51,10 @@ class _Plant(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield _one("kintsugi_free_disk_bytes", "Free on the disk that holds the data.", _free())
-        yield _one("kintsugi_redis_up", "Whether Redis answers.", float(self._redis()))
+        redis_up = self._redis()
+        yield _one("kintsugi_redis_up", "Whether Redis answers.", float(redis_up))
+        if redis_up:
+            yield from _fast_units()
         try:
             counts = _counted()
         except (DatabaseError, InterfaceError):
@@ -65,6 +69,21 @@ class _Plant(Collector):
         except (RedisError, OSError):
             return False
         return True
+
+
+def _fast_units() -> Iterator[Metric]:
+    """What workers counted of units in the fast lane, by stage: queue, infer, total."""
+    metric = HistogramMetricFamily(
+        "kintsugi_unit_seconds",
+        "Single units by stage: in the queue, inferring, in total.",
+        labels=("stage",),
+    )
+    try:
+        for stage, found in fast_times.histograms().items():
+            metric.add_metric((stage,), found.buckets, found.total_s)
+    except (RedisError, OSError):
+        return
+    yield metric
 
 
 def _free() -> float:

@@ -229,3 +229,11 @@ def test_a_chunk_of_a_batch_is_in_no_fast_metric(networks: Networks, version: Mo
     scoring.score_chunk(chunk_of(make_batch(version), "b1").pk)
     assert fast_times.histograms() == before
     assert ScoringChunk.objects.get().lane == Lane.BATCH
+
+
+def test_prometheus_reads_the_times(networks: Networks, unit: Any, client: Any) -> None:
+    scoring.score_chunk(unit("f1").chunk_id)
+    text = client.get("/metrics").content.decode()
+    for stage in fast_times.STAGES:
+        assert f'kintsugi_unit_seconds_bucket{{le="+Inf",stage="{stage}"}}' in text
+        assert f'kintsugi_unit_seconds_sum{{stage="{stage}"}}' in text
