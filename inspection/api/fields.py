@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 BIGGEST = 2**31 - 1
 FIRST_YEAR, LAST_YEAR = 1970, 2999
+LONGEST_OPTION = 500
 
 
 class Strict(serializers.Serializer[Any]):
@@ -74,9 +75,38 @@ class Moment(serializers.DateTimeField):
 
 
 class Anything(serializers.JSONField):
-    """JSON of no fixed shape."""
+    """JSON of no fixed shape; whoever takes it looks at it."""
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
 class Table(serializers.JSONField):
     """A JSON object whose names are data."""
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "integer", "boolean"]},
+    }
+)
+class Options(serializers.DictField):
+    """Texts, whole numbers and switches by name, as columns of JSON hold them everywhere."""
+
+    default_error_messages = {  # noqa: RUF012  (DRF's way)
+        "plain": "Give texts, whole numbers and switches only."
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super().to_internal_value(data)
+        for name, value in found.items():
+            for text in (name, value):
+                if not self._is_plain(text):
+                    self.fail("plain")
+        return found
+
+    @staticmethod
+    def _is_plain(value: Any) -> bool:
+        if isinstance(value, str):
+            fits = len(value) <= LONGEST_OPTION and "\0" not in value
+            return fits and not any("\ud800" <= c <= "\udfff" for c in value)
+        return isinstance(value, int) and abs(value) <= BIGGEST

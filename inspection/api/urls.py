@@ -9,6 +9,7 @@ from rest_framework.viewsets import GenericViewSet
 from . import (
     batches,
     datasets,
+    endpoints,
     images,
     inspections,
     me,
@@ -39,6 +40,7 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "escapes": (reviews.Escapes, "api-escape"),
     "reports": (reports.Reports, "api-report"),
     "drift_alerts": (plant.DriftAlerts, "api-drift-alert"),
+    "endpoints": (endpoints.Endpoints, "api-endpoint"),
     "audit": (plant.Audit, "api-audit"),
 }
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)

@@ -61,10 +61,11 @@ OF_ADDRESS = {
     "escapes": ["escape"],
     "reports": ["report", "made"],
     "drift_alerts": ["drift"],
+    "endpoints": ["endpoint", "off"],
     "audit": ["event"],
     "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
-OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"]}
+OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"], "delivery": ["delivery"]}
 OF_BODY = {
     "viewpoint": ["viewpoint"],
     "dataset": ["dataset", "golden"],

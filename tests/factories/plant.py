@@ -11,10 +11,14 @@ from django.utils import timezone
 from inspection.models import (
     AuditEvent,
     Dataset,
+    Delivery,
+    DeliveryAttempt,
     DriftAlert,
+    EventType,
     GateCheck,
     JobState,
     ModelVersion,
+    OutboxEvent,
     Purpose,
     Report,
     ReviewState,
@@ -27,6 +31,7 @@ from inspection.services import audit, batches, escapes, images, pictures, revie
 
 from .batch import BatchFactory
 from .dataset import DatasetFactory, DatasetImageFactory, DatasetSnapshotFactory
+from .exchange import EndpointFactory
 from .files import picture
 from .inspection import ImageResultFactory, InspectionFactory, InspectionImageFactory
 from .model_version import ModelVersionFactory
@@ -185,6 +190,17 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    rows["endpoint"] = endpoint = EndpointFactory(name="MES", product=plant.product)
+    rows["off"] = EndpointFactory(
+        name="Off", product=plant.product, disabled_at=timezone.now(), disabled_because="moved"
+    )
+    event = OutboxEvent.objects.create(
+        type=EventType.REVIEW_RECORDED, product=plant.product, payload={"id": "x"}
+    )
+    rows["delivery"] = Delivery.objects.create(
+        endpoint=endpoint, event=event, state=Delivery.State.GIVEN_UP
+    )
+    DeliveryAttempt.objects.create(delivery=plant.delivery, number=1, status_code=500)
     now = timezone.now()
     rows["drift"] = DriftAlert.objects.create(
         viewpoint=plant.viewpoint,

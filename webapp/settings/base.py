@@ -284,6 +284,8 @@ SPECTACULAR_SETTINGS = {
         "ResultEnum": "inspection.models.Verdict",
         "VerificationEnum": "inspection.models.ReviewState",
         "PurposeEnum": "inspection.models.Purpose",
+        "EndpointKindEnum": "inspection.models.Endpoint.Kind",
+        "ReportKindEnum": "inspection.models.ReportKind",
         "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
         "ModelStateEnum": "inspection.models.ModelVersion.State",
         "GateStateEnum": "inspection.models.GateCheck.State",
