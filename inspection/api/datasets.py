@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.db.models import Count, Q
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.models import Dataset, DatasetImage, DatasetSnapshot
-from inspection.services import dataset_pictures, datasets, pictures
+from inspection.services import dataset_pictures, datasets, golden, pictures
 
 from .base import Nouns
 from .fields import Strict
@@ -78,6 +79,11 @@ class DatasetImageIn(Strict):
 
 class ReasonIn(Strict):
     reason = serializers.CharField(max_length=300, help_text="stays on record")
+
+
+class DescribeIn(Strict):
+    label = serializers.CharField(max_length=60, help_text="good, or the kind of defect")  # type: ignore[assignment]
+    must = serializers.BooleanField(help_text="every model must pass or catch it")
 
 
 class SnapshotOut(serializers.ModelSerializer[DatasetSnapshot]):
@@ -157,6 +163,16 @@ class Datasets(Nouns[Dataset]):
         item = self._item(image)
         datasets.exclude_image(self.user, item, "")
         return Response(DatasetImageOut(item).data)
+
+    @extend_schema(request=DescribeIn, responses=DatasetImageOut)
+    @action(detail=True, methods=["post"], url_path=f"{IMAGES}/describe")
+    def describe(self, request: Request, pk: Any = None, image: Any = None) -> Response:
+        """Of the golden set: say what a part is, and whether every model must judge it right."""
+        item, asked = self._item(image), self.asked(DescribeIn)
+        if item.dataset.purpose != Dataset.Purpose.GOLDEN:
+            raise Http404("not in a golden set")
+        golden.describe(self.user, item.dataset, [item.pk], **asked)
+        return Response(DatasetImageOut(self._item(image)).data)
 
     def _item(self, image: Any) -> DatasetImage:
         dataset = self.get_object()

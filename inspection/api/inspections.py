@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from inspection.models import (
     Verdict,
 )
 from inspection.querysets import VERDICTS
-from inspection.services import pictures
+from inspection.services import golden, pictures
 from inspection.services.inspection_search import search
 from inspection.services.verdict_facts import FACTS_OF, results_of, verdict_facts
 
@@ -198,6 +198,16 @@ class PictureOut(serializers.Serializer[Any]):
     result = PictureResult(allow_null=True)
 
 
+class GoldenIn(Strict):
+    label = serializers.CharField(max_length=60, help_text="good, or the kind of defect")  # type: ignore[assignment]
+    must = serializers.BooleanField(help_text="every model must pass or catch it")
+
+
+class GoldenOut(serializers.Serializer[Any]):
+    dataset = serializers.UUIDField()
+    pictures = serializers.IntegerField()
+
+
 class Inspections(Nouns[Inspection]):
     """What was asked about one part, and what was said of it."""
 
@@ -255,6 +265,15 @@ class Inspections(Nouns[Inspection]):
         if result is None:
             raise Http404("no result yet")
         return picture(lambda: pictures.layer(result, layer))
+
+    @extend_schema(request=GoldenIn, responses={201: GoldenOut})
+    @action(detail=True, methods=["post"], pagination_class=None)
+    def golden(self, request: Request, pk: Any = None) -> Response:
+        """Put its pictures into the golden set, that later models are held against."""
+        inspection, asked = self.get_object(), self.asked(GoldenIn)
+        added = golden.take_over(self.user, inspection, **asked)
+        told = {"dataset": golden.golden_set(inspection.viewpoint).pk, "pictures": len(added)}
+        return Response(told, status=status.HTTP_201_CREATED)
 
 
 def _pictures(inspection: Inspection) -> Any:

@@ -19,6 +19,7 @@ from . import (
     reports,
     reviews,
     submissions,
+    viewpoints,
 )
 from . import runs as runs_of
 from . import uploads as uploads_of
@@ -27,6 +28,7 @@ from .problems import not_found
 # What has a list of its own, by the name in its address.
 LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "products": (products.Products, "api-product"),
+    "viewpoints": (viewpoints.Viewpoints, "api-viewpoint"),
     "stations": (plant.Stations, "api-station"),
     "datasets": (datasets.Datasets, "api-dataset"),
     "images": (images.Images, "api-image"),

@@ -8,6 +8,7 @@ from inspection import policies
 from inspection.errors import NotAllowed, UserError
 from inspection.models import Dataset, DatasetImage, Image, User
 
+from . import golden
 from .access import require
 from .audit import record
 from .images import display_name, store_image
@@ -51,6 +52,8 @@ def add_image(
     label = "" if label.strip().lower() == GOOD else label.strip()
     if len(label) > LABEL_LENGTH:
         raise UserError("label_too_long", f"At most {LABEL_LENGTH} characters.", field="label")
+    if dataset.purpose == Dataset.Purpose.GOLDEN:
+        golden.check_not_learned(dataset.viewpoint, [image])
     with transaction.atomic():
         item, created = DatasetImage.objects.get_or_create(
             dataset=dataset,

@@ -48,6 +48,7 @@ EXAMPLES, LONG = 5, 100  # of each operation in each of four roles: 20 and 400
 # Which rows of the plant an address or a body may name, so that not all is 404 or 422.
 OF_ADDRESS = {
     "products": ["product"],
+    "viewpoints": ["viewpoint"],
     "stations": ["station"],
     "datasets": ["dataset", "golden"],
     "images": ["image", "loose"],
