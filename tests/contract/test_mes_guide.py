@@ -110,6 +110,28 @@ def test_the_client_sends_pictures_and_says_what_was_refused(
     assert time.monotonic() - begun < 10
 
 
+def test_a_submission_that_is_repeated_is_one_part_and_no_verdict_is_no_pass(
+    plant: Plant, mes: Any
+) -> None:
+    """Nobody scores here, so the wait ends without a verdict: the line must not go on."""
+    image = mes.client.send_picture("unit.png", picture(4))["id"]
+    fields = {
+        "external_id": "MES-7",
+        "station_id": "AOI-1",
+        "recipe": {"name": "BOARD-A"},
+        "serial_number": "SN7",
+        "images": [image],
+    }
+    first = mes.client.submit(fields, wait_s=0, key="one-key")
+    again = mes.client.submit(fields, wait_s=0, key="one-key")
+    assert first["id"] == again["id"]
+    assert (first["result"], first["serial_number"]) == (None, "SN7")
+    assert Inspection.objects.filter(unit__serial_number="SN7").count() == 1
+    mes.reconcile()
+    assert first["id"] in mes.parts
+    assert not mes.may_go_on("SN7")
+
+
 def test_the_mes_finds_what_no_webhook_brought_and_keeps_each_part_once(
     plant: Plant, mes: Any
 ) -> None:
