@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from functools import partial
@@ -305,6 +307,30 @@ def test_chunks_that_end_at_once_and_a_cancel_tell_of_the_batch_once(turn: int) 
     at_once([*ends_of_chunks, cancel], threads=5)
     assert not Inspection.objects.filter(batch=batch, verdict="").exists()
     assert types() == {"inspection.completed": 4, "batch.completed": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_part_that_is_judged_while_its_batch_is_sealed_does_not_lose_the_event() -> None:
+    """The sealing saw it unjudged, and is not committed when its chunk ends: on PostgreSQL
+    neither sees the other, unless the second waits for the first."""
+    EndpointFactory()
+    batch = make_batch()
+    part = make_inspection(batch, chunk=make_chunk(batch))
+    sealed = threading.Event()
+
+    def seal() -> None:
+        with transaction.atomic():
+            batches.seal(None, Batch.objects.get(pk=batch.pk))
+            sealed.set()
+            time.sleep(1)
+
+    def end() -> bool:
+        sealed.wait(10)
+        judge(part)
+        return batch_end.settle(batch.pk)
+
+    assert at_once([seal, end], threads=2) == [None, True]
+    assert ends(batch) == 1
 
 
 @pytest.mark.django_db(transaction=True)
