@@ -66,6 +66,7 @@ def create(
     if kind not in KINDS:
         raise UserError("unknown_kind", "Choose what speaks there.", field="kind")
     address, kept = KINDS[kind].checked(address, options or {})
+    _check_reviewer(user, kept)
     shown = new_secret() if kind == Endpoint.Kind.WEBHOOK else ""
     endpoint = Endpoint(
         kind=kind,
@@ -97,13 +98,30 @@ def edit(
     empty keeps it."""
     _require(user, endpoint)
     before = _seen(endpoint)
+    named = endpoint.options.get("reviewer")
     endpoint.address, endpoint.options = KINDS[endpoint.kind].checked(address, options or {})
+    if endpoint.options.get("reviewer") != named:
+        _check_reviewer(user, endpoint.options)
     endpoint.name, endpoint.event_types = _name(name), _types(event_types)
     if secret and endpoint.kind != Endpoint.Kind.WEBHOOK:
         endpoint.secrets = _first_secret(secret)
     with transaction.atomic():
         _save(endpoint, update_fields=["name", "address", "event_types", "options", "secrets"])
         _write_down(user, "endpoint.edited", endpoint, before)
+
+
+def _check_reviewer(user: User | None, options: Mapping[str, Any]) -> None:
+    """What comes in is recorded under that name, so only an administrator lends another's."""
+    named = options.get("reviewer")
+    if not named or user is None or named == user.get_username():
+        return
+    if not policies.can(user, policies.ADMINISTER, None):
+        raise UserError(
+            "not_your_name",
+            "Only an administrator can name somebody else here: reviews would stand under a name "
+            "that never gave them. Leave it empty, or write your own user name.",
+            field="reviewer",
+        )
 
 
 def rotate_secret(

@@ -213,3 +213,36 @@ def test_a_deleted_endpoint_takes_its_log_along() -> None:
     endpoints.delete(None, delivery.endpoint)
     assert not Delivery.objects.exists()
     assert last_event().action == "endpoint.deleted"
+
+
+CFX = {
+    "kind": "cfx",
+    "name": "Line",
+    "address": "amqp://broker.example",
+    "options": {"handle": "Kintsugi.Inspection.L1", "address": "/exchange/cfx/kintsugi"},
+}
+
+
+def test_reviews_stand_under_ones_own_name_unless_an_administrator_lends_another(
+    administrator: User,
+) -> None:
+    product = ProductFactory()
+    engineer = MembershipFactory(product=product, role="engineer").user
+    other = UserFactory()
+
+    def cfx(user: User, name: str, reviewer: str) -> Endpoint:
+        options = {**CFX["options"], "reviewer": reviewer}  # type: ignore[dict-item]
+        fields = {**CFX, "name": name, "options": options, "product": product}
+        return endpoints.create(user, **fields)[0]  # type: ignore[arg-type]
+
+    with pytest.raises(UserError) as refused:
+        cfx(engineer, "borrowed", other.username)
+    assert refused.value.field == "reviewer"
+    own = cfx(engineer, "own", engineer.username)
+    options = {**own.options, "reviewer": other.username}
+    with pytest.raises(UserError):
+        endpoints.edit(engineer, own, name="own", address=own.address, options=options)
+    lent = cfx(administrator, "lent", other.username)
+    endpoints.edit(engineer, lent, name="lent 2", address=lent.address, options=lent.options)
+    lent.refresh_from_db()
+    assert lent.options["reviewer"] == other.username
