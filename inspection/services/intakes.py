@@ -13,6 +13,7 @@ from inspection.models import Intake, IntakeFile, Station, User, Viewpoint
 
 from .access import require
 from .audit import record
+from .intake_patterns import FIELDS as PATTERN_FIELDS
 from .intake_patterns import compiled, read_name
 from .intake_sources import source_of
 
@@ -29,6 +30,15 @@ FIELDS = (
     "quiet_minutes",
     "afterwards",
 )
+__all__ = [
+    "FIELDS",
+    "PATTERN_FIELDS",
+    "create_intake",
+    "edit_intake",
+    "examples",
+    "pause_intake",
+    "resume_intake",
+]
 # Refusals that another pattern may mend.
 BY_NAME = ("other_name", "other_side", "bad_name")
 

@@ -28,6 +28,7 @@ TYPES = {
     "dataset": "Dataset",
     "datasetimage": "Picture",
     "upload": "Upload",
+    "intake": "Watched folder",
     "user": "User",
     "report": "Report",
     "reportschedule": "Report schedule",
