@@ -45,6 +45,8 @@ from inspection.models import (
     ImageResult,
     Inspection,
     InspectionImage,
+    Intake,
+    IntakeFile,
     JobState,
     Lot,
     ModelVersion,
@@ -100,6 +102,7 @@ def main(units: int) -> None:
     trained(viewpoint, ModelVersion.State.CANDIDATE)
     batch = judged(active, good, units)
     refused_file(batch)
+    watched_folder(batch)
     tallies.recount()
     judged_by_people(batch)
     tallies.recount()
@@ -314,6 +317,33 @@ def refused_file(batch: Batch) -> None:
     )
 
 
+def watched_folder(batch: Batch) -> None:
+    """A folder that a machine drops files into, with one of each outcome."""
+    user = User.objects.filter(is_active=True).order_by("date_joined").first()
+    if user is None:
+        return
+    intake = Intake.objects.create(
+        name="AOI 3",
+        viewpoint=batch.viewpoint,
+        location="/mnt/machines/aoi-3",
+        pattern="{lot}_{serial}_{position}.png",
+        created_by=user,
+        last_look_at=timezone.now(),
+    )
+    for number, outcome in enumerate(IntakeFile.Outcome.values):
+        IntakeFile.objects.create(
+            intake=intake,
+            path=f"LOT7_SN{number:04}_1.png",
+            path_hash=str(number),
+            size=1234,
+            version="1",
+            same_since=timezone.now(),
+            outcome=outcome,
+            message="The name has signs that cannot be read." if outcome == "rejected" else "",
+            inspection=batch.inspections.first() if outcome == "accepted" else None,
+        )
+
+
 def addresses(user: User) -> dict[str, str]:
     """Every page of the product by its name: each address that answers with a whole page, for
     the first thing in the database that it can be about."""
@@ -347,6 +377,7 @@ PAGES_ABOUT = (
     GateCheck,
     Endpoint,
     Delivery,
+    Intake,
 )
 NOT_PAGES = {"healthz", "readyz", "metrics"}
 

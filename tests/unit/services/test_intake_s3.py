@@ -1,0 +1,135 @@
+"""A watched prefix of an S3 store, against a real server of the protocol."""
+
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from inspection.models import Inspection, Intake
+from inspection.services import intake_looks
+from tests.factories.files import picture
+from tests.factories.intake import IntakeFactory
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.django_db
+pytest.importorskip("moto.server", reason="moto[server] is not installed")
+PLACE = "s3://plant/aoi3"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert server.poll() is None, "the S3 server ended at once"
+        try:
+            return bool(urllib.request.urlopen(f"{address}/moto-api/", timeout=5).status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    wait_for(answers, 60, "the S3 server answers")
+    yield address
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def store(address: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Any]:
+    """A bucket of its own; credentials come from the environment, as in production."""
+    import boto3
+
+    settings.INTAKE_ROOTS = ["s3://plant"]
+    for name, value in {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="plant")
+    yield client
+    urllib.request.urlopen(
+        urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=5
+    )
+
+
+def put(store: Any, key: str, content: bytes) -> None:
+    store.put_object(Bucket="plant", Key=key, Body=content)
+
+
+def keys(store: Any) -> set[str]:
+    found = store.list_objects_v2(Bucket="plant").get("Contents", ())
+    return {one["Key"] for one in found}
+
+
+def look(intake: Intake, times: int = 2) -> Intake:
+    for _ in range(times):
+        intake_looks.look_into(intake.pk)
+    intake.refresh_from_db()
+    return intake
+
+
+def test_objects_become_inspections_and_are_left(store: Any) -> None:
+    intake = IntakeFactory(location=PLACE)
+    put(store, "aoi3/day1/L7_SN1_3.png", picture(1))
+    put(store, "aoi3/what.png", picture(2))
+    put(store, "aoi4/L7_SN9_3.png", picture(9))  # another prefix
+    put(store, "aoi33/L7_SN8_3.png", picture(8))  # begins alike
+    before = keys(store)
+    look(intake)
+    unit = Inspection.objects.get().unit
+    assert (unit.serial_number, unit.position_number) == ("SN1", 3)
+    said = dict(intake.files.values_list("path", "outcome"))
+    assert said == {"day1/L7_SN1_3.png": "accepted", "what.png": "rejected"}
+    assert keys(store) == before
+
+
+def test_objects_are_moved_where_told(store: Any) -> None:
+    intake = IntakeFactory(location=PLACE, afterwards=Intake.Afterwards.MOVE)
+    for n in range(2):  # the second under the name of the first
+        put(store, "aoi3/L7_SN1_1.png", picture(n))
+        look(intake)
+    put(store, "aoi3/what.png", picture(7))
+    look(intake)
+    there = keys(store)
+    assert {"aoi3/processed/L7_SN1_1.png", "aoi3/rejected/what.png"} <= there
+    assert len([key for key in there if key.startswith("aoi3/processed/")]) == 2
+    assert Inspection.objects.count() == 2
+
+
+def test_only_what_was_taken_is_deleted(store: Any) -> None:
+    intake = IntakeFactory(location=PLACE, afterwards=Intake.Afterwards.DELETE)
+    put(store, "aoi3/L7_SN1_1.png", picture(1))
+    put(store, "aoi3/what.png", picture(2))
+    look(intake)
+    assert keys(store) == {"aoi3/what.png"}
+
+
+def test_an_object_that_is_written_anew_waits_again(store: Any) -> None:
+    intake = IntakeFactory(location=PLACE)
+    put(store, "aoi3/L7_SN1_1.png", picture(1)[:500])
+    look(intake, 1)
+    put(store, "aoi3/L7_SN1_1.png", picture(1))
+    look(intake, 1)
+    assert intake.files.get().outcome == "waiting"
+    look(intake, 1)
+    assert intake.files.get().outcome == "accepted"
+
+
+def test_a_store_that_is_away_says_so(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    intake = IntakeFactory(location="s3://plant/aoi3")
+    store.delete_bucket(Bucket="plant")
+    assert "cannot be looked into" in look(intake, 1).last_error
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert "cannot be looked into" in look(intake, 1).last_error
