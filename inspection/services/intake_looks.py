@@ -86,7 +86,6 @@ class _Look:
         self.user = intake.created_by
         self.decided = 0
         self.until = time.monotonic() + LOOK_S
-        self.touched: set[UUID] = set()
         self.troubles: list[str] = []
 
     def run(self) -> None:
@@ -238,7 +237,7 @@ class _Look:
                 code="",
                 message="",
             )
-        self.touched.add(batch.pk)
+        batches.dispatch(batch)
 
     def _end(self, row: IntakeFile, outcome: str, **fields: object) -> None:
         waiting = IntakeFile.objects.filter(pk=row.pk, outcome=Outcome.WAITING)

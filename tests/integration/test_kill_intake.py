@@ -40,9 +40,10 @@ def test_killed_workers_lose_and_double_nothing(worker, folder: Path) -> None:
     assert sorted(serials) == sorted(f"SN{n}" for n in range(UNITS))
     assert intake.files.filter(outcome="duplicate").count() == UNITS // 6
     assert intake.files.count() == UNITS + UNITS // 6
-    moved = [path for path in (folder / "processed").rglob("*.png")]
+    moved = list((folder / "processed").rglob("*.png"))
     assert len(moved) == UNITS + UNITS // 6
-    assert not Inspection.objects.filter(chunk=None).exists()
+    undispatched = Inspection.objects.filter(chunk=None)
+    wait_for(lambda: not undispatched.exists(), 60, "every part is in a chunk")
 
 
 def _all_seen() -> bool:
