@@ -48,6 +48,11 @@ class GiveWay:
             self._next = now + LOOK_EVERY_S
             self.spent += now - began
 
+    @property
+    def between(self) -> "GiveWay | None":
+        """What the networks call between their layers; None where nothing is let pass."""
+        return self if self._score else None
+
     def _let_pass(self, score: Callable[[UUID], None]) -> None:
         while not shutdown.requested() and (chunk_id := next_waiting()):
             with working_on(str(chunk_id)):

@@ -118,7 +118,7 @@ def _score_group(held: Claim[ScoringChunk], group: Sequence[Inspection], way: Gi
     readable = [picture for _, _, picture in opened if not isinstance(picture, str)]
     folder = group[0].model_version.folder  # a chunk is judged by one model
     started = time.perf_counter() - way.spent
-    scored = iter(ml_adapter.score(folder, readable, way) if readable else ())
+    scored = iter(ml_adapter.score(folder, readable, way.between) if readable else ())
     seconds = time.perf_counter() - way.spent - started
     infer_ms = round(1000 * seconds / max(1, len(readable)))
     outcomes: dict[UUID, list[tuple[InspectionImage, str | ScoredPicture]]] = {}
