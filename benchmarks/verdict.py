@@ -104,7 +104,7 @@ def start(house: Any) -> None:
     house.start(redis.server(Path(os.environ["KINTSUGI_VAR"])))
     house.start(services.web(PORT))
     for spec in services.workers():
-        extra = ("-I", "benchmarks.verdict_probe") if spec.name == "worker-score" else ()
+        extra = ("-I", "benchmarks.probes.verdict_probe") if spec.name == "worker-score" else ()
         house.start(type(spec)(spec.name, (*spec.command, *extra), grace_s=spec.grace_s))
 
 
