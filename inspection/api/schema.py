@@ -12,6 +12,7 @@ OF_WRITES = (409, 411, 412, 413, 415, 507)
 IF_MATCH = OpenApiParameter(
     "If-Match", str, "header", description="The ETag of what was read; another state is a 412."
 )
+LARGEST_OF_COLUMNS = (2**15 - 1, 2**31 - 1, 2**63 - 1)
 WORDS = {
     400: "The request cannot be read",
     401: "No key, or one that is unknown, expired or revoked",
@@ -89,6 +90,20 @@ class Schema(AutoSchema):
     def get_extensions(self) -> dict[str, Any]:
         scope = scope_of(self.view, self.method)
         return {"x-scope": scope} if scope else {}
+
+
+def same_on_every_database(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> Any:
+    """What is told has no upper bounds: they would be those of the columns of the database that
+    the description was made with. What is asked keeps its own."""
+    for name, schema in result.get("components", {}).get("schemas", {}).items():
+        if not name.endswith("Request"):
+            for told in schema.get("properties", {}).values():
+                if told.get("maximum") in LARGEST_OF_COLUMNS:
+                    told.pop("maximum")
+                    told.pop("format", None)
+    return result
 
 
 def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> Any:

@@ -294,6 +294,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "inspection.api.schema.same_on_every_database",
         "inspection.api.schema.add_problems",
     ],
 }
