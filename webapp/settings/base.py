@@ -289,6 +289,10 @@ SPECTACULAR_SETTINGS = {
         "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
         "ModelStateEnum": "inspection.models.ModelVersion.State",
         "GateStateEnum": "inspection.models.GateCheck.State",
+        # the same where a serializer names the values alone
+        "ResultValueEnum": "inspection.models.Verdict.values",
+        "VerificationValueEnum": "inspection.models.ReviewState.values",
+        "PurposeValueEnum": "inspection.models.Purpose.values",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
