@@ -183,10 +183,10 @@ def test_nothing_in_ml_can_load_a_pickle() -> None:
     loads = {"pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
     for path in (ROOT / "ml").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = {a.name.split(".")[0] for a in getattr(node, "names", [])}
-            if isinstance(node, ast.ImportFrom):
-                names.add((node.module or "").split(".")[0])
             if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {a.name.split(".")[0] for a in node.names}
+                if isinstance(node, ast.ImportFrom):
+                    names.add((node.module or "").split(".")[0])
                 assert not names & loads, path
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 called = f"{node.value.id}.{node.attr}"
