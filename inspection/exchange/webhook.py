@@ -90,7 +90,7 @@ def body_of(delivery: Delivery) -> bytes:
     data = dict(event.payload)
     while True:
         said = {"type": event.type, "timestamp": event.created_at.isoformat(), "data": data}
-        body = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+        body = json.dumps(said, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
         if len(body) < LARGEST_BODY or not _halve_defects(data):
             return body
 
