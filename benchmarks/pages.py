@@ -33,7 +33,6 @@ INSPECTIONS = int(os.environ.get("PAGES_INSPECTIONS", "1000000"))
 SECONDS = float(os.environ.get("PAGES_SECONDS", "120"))
 USERS, THINK_S = 10, 1.0
 WARM = 6
-WORKERS = ["--workers", "2"]
 MOST_OVER_MS, MOST_TIMES, MUST = 60.0, 3.0, 1.0
 EMPTY = "/settings/about/"
 
@@ -233,7 +232,7 @@ def run_sql(connection: Any, statements: list[str]) -> float:
 
 def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     """The web process of a plant: production templates and static files, pooled connections."""
-    from webapp.local.services import _any_free_port
+    from webapp.local.services import WEB_PROCESSES, _any_free_port
 
     port = _any_free_port()
     command = [
@@ -243,7 +242,8 @@ def serve(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
         "webapp.asgi:application",
         "--port",
         str(port),
-        *WORKERS,
+        "--workers",
+        str(WEB_PROCESSES),
     ]
     log = (folder / "web.log").open("wb")
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from django.utils import timezone
 
+from inspection.exchange.couriers import Away, Courier
 from inspection.models import Delivery, Endpoint, Inspection, Role, Unit
 from inspection.services import outbox, reviews
 from tests.factories.inspection import InspectionFactory
@@ -21,13 +23,14 @@ from tests.processes import ROOT, shared_database_url, wait_for
 class Exchange:
     """`manage.py exchange` as a process of its own, on the database of the test."""
 
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "exchange.log"
+    def __init__(self, folder: Path, name: str = "exchange", lease_s: int = 6) -> None:
+        self.log = folder / f"{name}.log"
         variables = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "webapp.settings.test",
             "TEST_DATABASE_URL": shared_database_url(),
-            "KINTSUGI_EXCHANGE_LEASE_S": "6",
+            "KINTSUGI_EXCHANGE_LEASE_S": str(lease_s),
+            "KINTSUGI_WEBHOOK_CIDRS": "127.0.0.1/32",
         }
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -38,18 +41,26 @@ class Exchange:
                 stderr=output,
             )
 
+    def kill(self) -> None:
+        """As a power cut does."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, timeout: float) -> int:
+        """SIGTERM; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=timeout)
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
     def stop(self) -> None:
         """SIGTERM, as a service manager does."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(timeout=30)
+                self.terminate(timeout=30)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                self.kill()
 
 
 class Line:
@@ -144,3 +155,16 @@ def wait_until_connected(endpoint: Endpoint, seconds: float, exchange: Exchange)
         return endpoint.connected_at is not None
 
     wait_for(look, seconds, f"the endpoint is connected: {exchange.said()}")
+
+
+def check_tls(courier: Courier, let_in: bool) -> None:
+    """A courier over TLS is let in, or says that it was not."""
+    try:
+        if let_in:
+            courier.open()
+            courier.idle()
+        else:
+            with pytest.raises(Away):
+                courier.open()
+    finally:
+        courier.close()

@@ -9,7 +9,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from inspection.models import Batch, ModelVersion, Purpose, Station, Viewpoint
+from inspection.models import Batch, ModelVersion, Purpose, Viewpoint
 from inspection.services import batch_intake, batches, flips, pictures, uploads
 from inspection.services.batch_facts import batch_facts
 from inspection.services.verdict_facts import verdict_facts
@@ -17,7 +17,7 @@ from inspection.services.verdict_facts import verdict_facts
 from .base import Nouns
 from .fields import Strict
 from .inspections import InspectionOut, Recipe
-from .narrow import OfViewpoint, of_viewpoint
+from .narrow import OfViewpoint, of_viewpoint, station_named
 
 
 class Counts(serializers.Serializer[Any]):
@@ -156,18 +156,10 @@ class Batches(Nouns[Batch]):
             purpose=asked.get("purpose", Purpose.PRODUCTION),
             lot_code=asked.get("lot", ""),
             work_order=asked.get("work_order", ""),
-            station=self._station(asked.get("station")),
+            station=station_named(asked.get("station")),
             model_version=self.find(ModelVersion, model, "model") if model else None,
         )
         return self.tell(batch, status.HTTP_201_CREATED)
-
-    def _station(self, code: str | None) -> Station | None:
-        if not code:
-            return None
-        found = Station.objects.filter(code__iexact=code).first()
-        if found is None:
-            raise serializers.ValidationError({"station": [f"There is no station {code}."]})
-        return found
 
     @extend_schema(
         request=BatchImageIn,

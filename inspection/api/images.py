@@ -10,11 +10,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.models import Dataset, Image
+from inspection.picture_answers import picture
 from inspection.services import dataset_pictures, pictures
 
 from .base import Nouns
 from .fields import Strict
-from .files import IMAGE, AnyAccept, picture
+from .files import IMAGE, AnyAccept
 from .parsers import Form
 
 

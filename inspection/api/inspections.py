@@ -20,6 +20,7 @@ from inspection.models import (
     ReviewState,
     Verdict,
 )
+from inspection.picture_answers import picture
 from inspection.querysets import VERDICTS
 from inspection.services import golden, pictures
 from inspection.services.inspection_search import search
@@ -27,7 +28,7 @@ from inspection.services.verdict_facts import FACTS_OF, results_of, verdict_fact
 
 from .base import Nouns
 from .fields import Moment, Strict
-from .files import IMAGE, AnyAccept, picture
+from .files import IMAGE, AnyAccept
 from .pagination import ByChange
 
 COMPLETED = {

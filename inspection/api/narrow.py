@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
 from inspection.errors import UserError
-from inspection.models import Product, User
+from inspection.models import Product, Station, User
 from inspection.services.visible import visible
 
 from .fields import Strict
@@ -33,6 +33,16 @@ def product_named(user: User, said: str) -> Product:
     found = visible(user, Product).filter(by).first()
     if found is None:
         raise UserError("no_such_product", f"There is no product {said} here.", field="product")
+    return found
+
+
+def station_named(code: str | None) -> Station | None:
+    """The station that a query or body names by its code; 422 where there is none."""
+    if not code:
+        return None
+    found = Station.objects.filter(code__iexact=code).first()
+    if found is None:
+        raise serializers.ValidationError({"station": [f"There is no station {code}."]})
     return found
 
 

@@ -14,7 +14,7 @@ from inspection.services.visible import visible
 
 from .base import Base, Nouns
 from .fields import Moment, Strict, Table
-from .narrow import OfProduct, OfViewpoint, of_viewpoint, product_named
+from .narrow import OfProduct, OfViewpoint, of_viewpoint, product_named, station_named
 
 
 class StationOut(serializers.ModelSerializer[Station]):
@@ -173,13 +173,5 @@ class Kpis(Base):
             products = [product_named(self.user, said).pk]
         else:
             products = list(visible(self.user, Product).values_list("pk", flat=True))
-        station = self._station(asked.get("station"))
+        station = station_named(asked.get("station"))
         return Response(kpi_facts(products, asked["since"], asked["until"], station))
-
-    def _station(self, code: str | None) -> Station | None:
-        if not code:
-            return None
-        found = Station.objects.filter(code__iexact=code).first()
-        if found is None:
-            raise serializers.ValidationError({"station": [f"There is no station {code}."]})
-        return found

@@ -19,12 +19,13 @@ from inspection.models import (
     TrainingRun,
     Viewpoint,
 )
+from inspection.picture_answers import picture
 from inspection.services import pictures, training
 from inspection.services.run_curves import curves
 
 from .base import Nouns
 from .fields import Number, Strict, Table, Whole
-from .files import IMAGE, AnyAccept, picture
+from .files import IMAGE, AnyAccept
 from .narrow import OfViewpoint, of_viewpoint
 
 

@@ -22,6 +22,7 @@ from tests.integration.results import write_result
 from tests.plant import (
     Exchange,
     Line,
+    check_tls,
     delivered,
     thirds,
     wait_until_away,
@@ -307,16 +308,7 @@ def test_tls_needs_a_certificate_that_is_trusted_and_of_that_name(
 
     endpoint.address = f"amqps://{host}:{rabbit.tls_port}"
     endpoint.options["ca_file"] = str(rabbit.folder / "ca.pem") if own_ca else ""
-    courier = CfxCourier(endpoint)
-    try:
-        if let_in:
-            courier.open()
-            courier.idle()
-        else:
-            with pytest.raises(Away):
-                courier.open()
-    finally:
-        courier.close()
+    check_tls(CfxCourier(endpoint), let_in)
 
 
 def test_a_wrong_password_is_said_and_not_shown(rabbit: RabbitMq, endpoint: Endpoint) -> None:

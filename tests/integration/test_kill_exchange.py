@@ -1,10 +1,6 @@
 """An exchange process that is killed or stopped: another takes over, nothing is lost, and the
 order per unit holds."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +8,8 @@ import pytest
 
 from inspection.models import Delivery, Endpoint
 from tests.factories.exchange import DeliveryFactory, EndpointFactory
-from tests.processes import ROOT, shared_database_url, wait_for
+from tests.plant import Exchange
+from tests.processes import wait_for
 from tests.receivers import Receiver, receiver
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
@@ -20,42 +17,12 @@ LEASE_S = 3
 UNITS, OF_EACH = 5, 8
 
 
-class Exchange:
-    """`manage.py exchange` on the tests' database."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = log
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "webapp.settings.test",
-            "TEST_DATABASE_URL": shared_database_url(),
-            "KINTSUGI_EXCHANGE_LEASE_S": str(LEASE_S),
-            "KINTSUGI_WEBHOOK_CIDRS": "127.0.0.1/32",
-        }
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "exchange"],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=output,
-            )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def terminate(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=40)
-
-
 @pytest.fixture
 def exchange(tmp_path: Path) -> Iterator[Callable[[], Exchange]]:
     started: list[Exchange] = []
 
     def start() -> Exchange:
-        started.append(Exchange(tmp_path / f"exchange-{len(started)}.log"))
+        started.append(Exchange(tmp_path, f"exchange-{len(started)}", LEASE_S))
         return started[-1]
 
     yield start
@@ -127,5 +94,5 @@ def test_on_sigterm_it_ends_well_and_lets_go(
     EndpointFactory(address=there.url)
     one = exchange()
     wait_for(lambda: Endpoint.objects.get().connected_at, 60, "it holds the endpoint")
-    assert one.terminate() == 0, one.log.read_text()
+    assert one.terminate(timeout=40) == 0, one.log.read_text()
     assert Endpoint.objects.get().token is None

@@ -18,7 +18,6 @@ from urllib.parse import quote
 import pytest
 from django.utils import timezone
 
-from inspection.exchange.couriers import Away
 from inspection.models import Delivery, Endpoint, User
 from tests.brokers import Mosquitto, library
 from tests.factories.api_key import Program, key_of
@@ -26,6 +25,7 @@ from tests.integration.results import write_result
 from tests.plant import (
     Exchange,
     Line,
+    check_tls,
     delivered,
     thirds,
     wait_until_away,
@@ -261,13 +261,4 @@ def test_tls_needs_a_certificate_that_is_trusted_and_of_that_name(
 
     endpoint.address = f"mqtts://{host}:{mosquitto.tls_port}"
     endpoint.options["ca_file"] = str(mosquitto.folder / "ca.pem") if own_ca else ""
-    courier = MqttCourier(endpoint)
-    try:
-        if let_in:
-            courier.open()
-            courier.idle()
-        else:
-            with pytest.raises(Away):
-                courier.open()
-    finally:
-        courier.close()
+    check_tls(MqttCourier(endpoint), let_in)

@@ -1,7 +1,6 @@
 """Pictures for browsers: permission first, re-encodes only (services/pictures.py), kept by the
 browser for good."""
 
-from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
@@ -10,12 +9,11 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from inspection.models import RunSample
+from inspection.picture_answers import picture
 from inspection.services import pictures
-from inspection.services.pictures import Sent
 from inspection.web.access import SignedIn, may_see
 
 M = TypeVar("M", bound=Model)
-FOR_EVER = "private, max-age=31536000, immutable"
 
 
 def _find(rows: QuerySet[M], key: UUID) -> M:
@@ -25,34 +23,18 @@ def _find(rows: QuerySet[M], key: UUID) -> M:
     return found
 
 
-def _answer(make: Callable[[], Sent]) -> HttpResponse:
-    try:
-        sent = make()
-    except pictures.NoPicture as error:
-        raise Http404(str(error)) from error
-    return HttpResponse(
-        sent.content,
-        content_type=sent.kind,
-        headers={
-            "Cache-Control": FOR_EVER,
-            "X-Content-Type-Options": "nosniff",
-            "Content-Disposition": "inline",
-        },
-    )
-
-
 @require_safe
 def thumbnail(request: SignedIn, key: UUID) -> HttpResponse:
     """At most 256 px, WebP."""
     image = _find(pictures.visible_images(request.user), key)
-    return _answer(lambda: pictures.thumbnail(image))
+    return picture(lambda: pictures.thumbnail(image))
 
 
 @require_safe
 def preview(request: SignedIn, key: UUID) -> HttpResponse:
     """At most 2048 px, WebP; encoded when it is first asked for."""
     image = _find(pictures.visible_images(request.user), key)
-    return _answer(lambda: pictures.preview(image))
+    return picture(lambda: pictures.preview(image))
 
 
 @require_safe
@@ -61,7 +43,7 @@ def layer(request: SignedIn, key: UUID, name: str) -> HttpResponse:
     if name not in pictures.LAYERS:
         raise Http404("no such layer")
     result = _find(pictures.visible_results(request.user), key)
-    return _answer(lambda: pictures.layer(result, name))
+    return picture(lambda: pictures.layer(result, name))
 
 
 @require_safe
@@ -69,4 +51,4 @@ def sample(request: SignedIn, key: UUID) -> HttpResponse:
     """A strip of restorations of a training run."""
     seen = may_see(request.user, "run__viewpoint__product")
     found = _find(RunSample.objects.filter(seen), key)
-    return _answer(lambda: pictures.stored(found.storage_key, "image/webp"))
+    return picture(lambda: pictures.stored(found.storage_key, "image/webp"))
