@@ -1,6 +1,6 @@
 """A shift at the verification station, by keyboard: judge, undo, lock, and go on by PIN."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.functional.conftest import PASSWORD
 from tests.functional.stack import Stack
@@ -73,6 +73,36 @@ def test_parts_are_judged_by_keys_and_the_station_locks(page: Page, stack: Stack
     page.keyboard.press("Enter")
     page.wait_for_url("**/verify/")
     expect(page.locator("#station")).to_have_attribute("data-ready", "yes")
+
+
+def test_a_decision_still_on_its_way_does_not_bring_the_part_back(
+    page: Page, stack: Stack
+) -> None:
+    stack.seed()
+    page.goto("/verify/")
+    station = page.locator("#station")
+    expect(station).to_have_attribute("data-ready", "yes")
+    held: list[Route] = []
+    page.route("**/review/", lambda route: held.append(route))
+    judged = []
+    with page.expect_response("**/verify/parts/**") as answer:  # more are wanted when few are left
+        for _ in range(2):
+            judged.append(str(station.get_attribute("data-part")))
+            page.keyboard.press("r")
+            expect(station).not_to_have_attribute("data-part", judged[-1])
+    answer.value.finished()
+    for part in judged:
+        expect(page.locator(f"[data-part='{part}'].station-part")).to_have_count(1)
+    page.keyboard.press("k")
+    expect(station).to_have_attribute("data-part", judged[-1])
+    expect(page.locator("[data-state=DefectRejected]")).to_be_disabled()
+    for route in held:
+        route.continue_()
+    for part in judged:
+        expect(page.locator(f".last-item[data-of='{part}']").first).to_be_visible()
+    for _ in judged:
+        with page.expect_response("**/undo/"):
+            page.keyboard.press("u")
 
 
 def test_pages_of_verification_fit_a_phone_and_a_desk(page: Page, stack: Stack) -> None:

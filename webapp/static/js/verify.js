@@ -13,6 +13,8 @@ let at = -1, asking = false, lastInput = Date.now(), told = 0;
 
 // --- what is on the desk -------------------------------------------------------------------
 const open = () => parts.filter((part) => !part.decided);
+/** Ours by what the server knows: one whose decision is on its way is not to be handed out again. */
+const ours = () => parts.filter((part) => !part.decided?.review);
 
 function adopt(articles) {
   for (const el of articles) {
@@ -81,7 +83,7 @@ async function ask() {
   try {
     const answer = await fetch(root.dataset.parts, {
       method: "POST", credentials: "same-origin", headers: { "X-CSRFToken": csrf(), "Content-Type": "application/x-www-form-urlencoded", Accept: "text/html" },
-      body: new URLSearchParams({ have: open().map((part) => part.id).join(",") }),
+      body: new URLSearchParams({ have: ours().map((part) => part.id).join(",") }),
     });
     if (answer.redirected) { location.reload(); return; }
     if (!answer.ok) return;
