@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ml.features import FeatureExtractor
 from ml.memory.view import MemoryView, joined, layer_maps
-from ml.memory_bank import MemoryBank, greedy_coreset, random_subset
+from ml.memory_bank import MemoryBank, distinct, greedy_coreset, random_subset
 
 KEEP = 8_000  # patches remembered
 DRAWN_PER_KEPT = 4  # patches drawn at random for the coreset to choose from
@@ -75,8 +75,8 @@ def remember(
 
     owners: the picture that each image belongs to, where several are tiles of one.
 
-    Patches are first drawn evenly from the pictures and then thinned to a coreset, so that
-    rare but normal patches survive and frequent ones are not kept a thousand times.
+    Distinct patches are first drawn evenly from the pictures and then thinned to a coreset, so
+    that rare but normal patches survive and frequent ones are not kept a thousand times.
     """
     generator = torch.Generator().manual_seed(seed)
     scales = _scales(view, extractor, images[:SCALE_ON])
@@ -86,6 +86,7 @@ def remember(
         owner = place if owners is None else owners[place]
         layers = layer_maps(extractor, view, image.unsqueeze(0))
         found = joined(layers, scales, view)[0]
+        found = found[distinct(found)]
         index = random_subset(len(found), per_picture, generator).to(found.device)
         patches.append(found[index])
         origins.append(torch.full((len(index),), owner, device=found.device))

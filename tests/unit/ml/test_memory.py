@@ -17,7 +17,7 @@ from ml.features import SQUEEZENET_FILE, EncoderFeatures
 from ml.masks import sweep, zone_mask
 from ml.memory.memory import Memory, remember
 from ml.memory.view import MemoryView, joined, layer_maps, views
-from ml.memory_bank import CHUNK, MemoryBank, greedy_coreset
+from ml.memory_bank import CHUNK, MemoryBank, distinct, greedy_coreset
 from ml.metrics import auroc
 from ml.presets import PRESETS
 from ml.scoring.choose import Sample, best, choose, paired_error
@@ -57,6 +57,26 @@ def test_the_coreset_covers_better_than_chance() -> None:
     chosen = greedy_coreset(points, 13, generator)
     assert len(set(chosen.tolist())) == 13
     assert set(range(500, 512)) <= set(chosen.tolist())
+
+
+def test_distinct_rows_are_the_first_of_their_kind() -> None:
+    rows = torch.randn(40, 16, generator=torch.Generator().manual_seed(3))
+    order = torch.randint(40, (500,), generator=torch.Generator().manual_seed(4))
+    repeated = rows[order]
+    expected = [i for i in range(500) if int(order[i]) not in order[:i].tolist()]
+    assert distinct(repeated).tolist() == expected
+    assert distinct(rows).tolist() == list(range(40))
+
+
+def test_bare_ground_is_remembered_once(extractor: EncoderFeatures) -> None:
+    drawing = torch.full((3, SIZE, SIZE), 0.2)
+    drawing[:, 16:24, 24:32] = 0.9
+    memory = remember(VIEW, extractor, [drawing], seed=1, keep=10_000)
+    found = memory.descriptors(drawing[None])[0]
+    kinds = distinct(found)
+    assert len(kinds) < len(found)
+    assert len(memory.bank.patches) == len(kinds)
+    assert float(memory.distances(drawing).max()) < 2e-2
 
 
 def test_distances_are_those_of_a_plain_search(extractor: EncoderFeatures) -> None:
