@@ -43,8 +43,14 @@ class Receiver:
 class Handler(BaseHTTPRequestHandler):
     receiver: Receiver
 
+    def do_GET(self) -> None:
+        self._answer()
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.receiver.got.append(Got(self.path, headers, body))
         answer = self.receiver.answer
@@ -77,6 +83,19 @@ def receiver(answer: Answer = 200, tls: ssl.SSLContext | None = None) -> Iterato
         one.ended.set()
         server.shutdown()
         server.server_close()
+
+
+def file_of(content: bytes, announced: int | None = None) -> Callable[[Handler], None]:
+    """Give a file, of which more may be announced than comes."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", str(announced or len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+        handler.close_connection = True
+
+    return answer
 
 
 def hang(handler: Handler) -> None:

@@ -1,37 +1,36 @@
 """One unit at a time, as an MES asks: submitted once, judged before all batches."""
 
-import asyncio
-import re
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.errors import UserError
-from inspection.live.waiting import let_go, verdict_within
 from inspection.models import Image
-from inspection.services import dataset_pictures, submissions
+from inspection.services import dataset_pictures, image_stores, submissions
 from inspection.services.pictures import visible_images
 from inspection.services.submission_fields import MOST_IMAGES, read_fields
 
 from .fields import Anything, Strict, Whole
 from .inspections import COMPLETED, InspectionOut, Inspections
 from .parsers import Json, check_size
+from .waiting import Found
 
 RETRY_AFTER_S = 1
-MOST_AT_ONCE = 16
 MOST_MB = 200  # of all pictures of one unit together
-WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
 METHOD_PATH = "POST /api/v1/inspections"
 
 ASKED = {
@@ -52,6 +51,23 @@ class Pictures(MultiPartParser):
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         check_size(parser_context, MOST_MB * 1_000_000)
         return super().parse(stream, media_type, parser_context)
+
+
+@extend_schema_field(
+    {
+        "type": "string",
+        "oneOf": [{"format": "uuid"}, {"format": "uri", "pattern": "^https?://"}],
+    }
+)
+class PictureNamed(serializers.CharField):
+    """The id of a picture (as a UUID), or its address (as a text)."""
+
+    def to_internal_value(self, data: Any) -> UUID | str:
+        text = str(super().to_internal_value(data))
+        if image_stores.is_address(text):
+            return text
+        found: UUID = serializers.UUIDField().to_internal_value(text)
+        return found
 
 
 class RecipeIn(Strict):
@@ -85,10 +101,11 @@ class SubmissionIn(Strict):
         help_text="of the origin of a webhook endpoint, which signs for it",
     )
     images = serializers.ListField(
-        child=serializers.UUIDField(),
+        child=PictureNamed(),
         min_length=1,
         max_length=MOST_IMAGES,
-        help_text="ids of pictures that were sent before",
+        help_text="ids of pictures that were sent before, or addresses at a store that an "
+        "administrator lists",
     )
     BoardId = serializers.CharField(required=False, allow_blank=True, help_text="as external_id")
     FailedBoard = Anything(required=False, help_text="0, 1 or 2; noted, judged by pictures")
@@ -153,12 +170,37 @@ class Submissions(Inspections):
         """Ask about one unit. It is judged before all batches and training runs. Whatever
         happens on the way, sending the same again gives the same inspection."""
         key = submissions.read_key(request.headers.get("Idempotency-Key", ""))
+        fields, named = self._read()
+        addresses = self._to_fetch(key, named)
+        if not addresses:
+            return self._take(key, fields, named, {})
+        later = Response(status=status.HTTP_202_ACCEPTED)  # never told: see `waits`
+        later.fetches = addresses  # type: ignore[attr-defined]
+        later.go_on = lambda found: self._resumed(  # type: ignore[attr-defined]
+            lambda: self._take(key, fields, named, found)
+        )
+        return later
+
+    def _take(self, key: str, fields: dict[str, Any], named: list[Any], found: Found) -> Response:
+        """Store the pictures that came or were fetched, and submit."""
         with submissions.receiving(self.user, key):
-            asked = read_fields(*self._read())
+            known = submissions.pictures_of(self.user, key) if _addresses(named) else []
+            images = [self._image(n, one, found, known) for n, one in enumerate(named)]
+            addresses = [one if isinstance(one, str) else "" for one in named]
+            asked = read_fields(fields, images, addresses)
             taken = submissions.submit(
                 self.user, asked, idempotency_key=key, method_path=METHOD_PATH
             )
         return self.answer(taken.inspection.pk, created=taken.created)
+
+    def _resumed(self, work: Callable[[], Response]) -> Response:
+        """What `work` answers, finished as the first answer would have been."""
+        try:
+            response = work()
+        except Exception as error:
+            response = self.handle_exception(error)
+        told: Response = self.finalize_response(self.request, response)
+        return told
 
     def answer(self, key: UUID, *, created: bool, waited: bool = False) -> Response:
         """The inspection as it stands: 201 for a verdict of this very request, 200 for one that
@@ -183,40 +225,64 @@ class Submissions(Inspections):
         told: Response = self.finalize_response(self.request, response)
         return told
 
-    def _read(self) -> tuple[dict[str, Any], list[Image]]:
-        """The fields by their names, and the pictures."""
+    def _read(self) -> tuple[dict[str, Any], list[Any]]:
+        """The fields by their names, and the pictures: ids, addresses or files."""
         data = self.request.data
         if not hasattr(data, "getlist"):
-            fields = self.asked(SubmissionIn)
-            return self._plain(fields), self._known(fields["images"])
-        form = _of_form(data)
-        known = SubmissionForm(data=form, context=self.get_serializer_context())
-        known.is_valid(raise_exception=True)
-        fields = dict(known.validated_data)
-        images = [self._kept(n, file) for n, file in enumerate(fields["images"])]
-        return self._plain(fields), images
+            fields = dict(self.asked(SubmissionIn))
+        else:
+            form = SubmissionForm(data=_of_form(data), context=self.get_serializer_context())
+            form.is_valid(raise_exception=True)
+            fields = dict(form.validated_data)
+        return fields, fields.pop("images")
 
-    @staticmethod
-    def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in fields.items() if name != "images"}
+    def _to_fetch(self, key: str, named: list[Any]) -> list[str]:
+        """Addresses of pictures that no request with this key has brought yet."""
+        wanted = _addresses(named)
+        if not wanted or len(submissions.pictures_of(self.user, key)) == len(named):
+            return []
+        for number, one in enumerate(named):
+            if isinstance(one, str):
+                with pointing_at(number):
+                    image_stores.listed(one)
+        return wanted
 
-    def _kept(self, number: int, file: Any) -> Image:
-        try:
-            return dataset_pictures.receive_image(self.user, file.name, file)
-        except UserError as error:
-            error.field = error.field or f"images[{number}]"
-            raise
+    def _image(self, number: int, one: Any, found: Found, known: list[Image]) -> Image:
+        with pointing_at(number):
+            if isinstance(one, str):
+                if number < len(known):
+                    return known[number]
+                file = found[one]
+                if isinstance(file, UserError):
+                    raise file
+                file.seek(0)  # one address may be named twice
+                return dataset_pictures.receive_image(self.user, image_stores.name_of(one), file)
+            if isinstance(one, UUID):
+                return self._sent_before(one)
+            return dataset_pictures.receive_image(self.user, one.name, one)
 
-    def _known(self, keys: list[UUID]) -> list[Image]:
-        found = {one.pk: one for one in visible_images(self.user).filter(pk__in=keys)}
-        for number, key in enumerate(keys):
-            if key not in found:
-                raise UserError(
-                    "no_such_thing",
-                    f"There is no picture {key} here. Send it to /api/v1/images first.",
-                    field=f"images[{number}]",
-                )
-        return [found[key] for key in keys]
+    def _sent_before(self, key: UUID) -> Image:
+        found = visible_images(self.user).filter(pk=key).first()
+        if found is None:
+            raise UserError(
+                "no_such_thing",
+                f"There is no picture {key} here. Send it to /api/v1/images first.",
+            )
+        return found
+
+
+@contextmanager
+def pointing_at(number: int) -> Iterator[None]:
+    """A refusal inside names this picture, where it names no field of its own."""
+    try:
+        yield
+    except UserError as error:
+        error.field = error.field or f"images[{number}]"
+        raise
+
+
+def _addresses(named: list[Any]) -> list[str]:
+    return [one for one in named if isinstance(one, str)]
 
 
 def _of_form(data: Any) -> dict[str, Any]:
@@ -230,55 +296,3 @@ def _of_form(data: Any) -> dict[str, Any]:
     if recipe:
         form["recipe"] = recipe
     return {**form, "images": data.getlist("images")}
-
-
-# --- waiting -----------------------------------------------------------------------------
-
-
-def wanted_seconds(prefer: str) -> float:
-    """Of a `Prefer` header; 0 where it asks for no wait."""
-    found = WAIT.search(prefer)
-    return float(found[1]) if found else 0.0
-
-
-def waits(view: Callable[..., Any]) -> Any:
-    """The view, then, where `Prefer: wait` asks for it, its answer once the verdict is there."""
-
-    @wraps(view)  # also what the schema and the middlewares look for on a view
-    async def waiting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        async with _turn():
-            response: Any = await sync_to_async(_asked)(view, request, *args, **kwargs)
-        seconds = wanted_seconds(request.headers.get("Prefer", ""))
-        key = getattr(response, "waits_for", None)
-        if seconds and key:
-            if await verdict_within(key, seconds):
-                async with _turn():
-                    response = await sync_to_async(_again)(response)
-            response["Preference-Applied"] = f"wait={seconds:.0f}"
-        answer: HttpResponseBase = response
-        return answer
-
-    return waiting
-
-
-def _turn() -> asyncio.Semaphore:
-    """So many at once reach for the database: 200 clients must not take 200 connections."""
-    loop = asyncio.get_running_loop()
-    return _turns.setdefault(loop, asyncio.Semaphore(MOST_AT_ONCE))
-
-
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-def _again(response: Any) -> Any:
-    try:
-        return response.ask_again()
-    finally:
-        let_go()
-
-
-def _asked(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-    try:
-        return view(request, *args, **kwargs)
-    finally:
-        let_go()

@@ -24,6 +24,7 @@ from . import (
 from . import runs as runs_of
 from . import uploads as uploads_of
 from .problems import not_found
+from .waiting import waits
 
 # What has a list of its own, by the name in its address.
 LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
@@ -53,7 +54,7 @@ points = models.OperatingPoints
 POINTS = "models/<uuid:version>/operating_points"
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
-inspect = submissions.waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
+inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
 
 v1: list[URLPattern | URLResolver] = [
     path("", me.Index.as_view(), name="api-index"),

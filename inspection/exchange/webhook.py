@@ -1,22 +1,17 @@
 """Webhooks by Standard Webhooks 1.0.0: one signed POST per event.
 
-The host's name is resolved once and the connection made to that very address, with the name
-for TLS and the Host header; no redirect, no proxy, no second try by a library. Everything
-together may take TIMEOUT_S, whatever the receiver does: a watchdog shuts the connection.
+How a request is made, and bounded in time, stands in `services.one_request`.
 """
 
-import contextlib
 import http.client
 import json
-import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from inspection.models import Delivery, Endpoint
+from inspection.services.one_request import exchanged, port_of
 from inspection.services.webhook_addresses import Forbidden, Unresolved, reachable
 from inspection.services.webhook_signing import in_force, signature
 
@@ -66,21 +61,11 @@ class WebhookCourier(Courier):
         """Status and beginning of the answer. Raises TimeoutError when time is up."""
         until = time.monotonic() + TIMEOUT_S
         plain, host = parts.scheme != "https", parts.hostname or ""
-        port = parts.port or (80 if plain else 443)
-        addresses = reachable(host, port, seconds=TIMEOUT_S, plain=plain)
-        raw = _connect(addresses, port, until)
-        with raw, _watchdog(raw, until) as too_late:
-            try:
-                sock = raw if plain else self._tls.wrap_socket(raw, server_hostname=host)
-                with sock:
-                    answer = _exchange(sock, parts, body, headers)
-            except (OSError, http.client.HTTPException):
-                if too_late.is_set():
-                    raise TimeoutError from None
-                raise
-            if too_late.is_set():  # half an answer looks whole where its end is not announced
-                raise TimeoutError
-            return answer
+        addresses = reachable(host, port_of(parts), seconds=TIMEOUT_S, plain=plain)
+        with exchanged(
+            "POST", parts, addresses, until=until, body=body, headers=headers, tls=self._tls
+        ) as answer:
+            return answer.status, answer.read(MOST_READ).decode("utf-8", "replace")
 
 
 def body_of(delivery: Delivery) -> bytes:
@@ -125,59 +110,3 @@ def _judged(status: int, answer: str, *, callback: bool) -> Outcome:
         answer=answer,
         final=status == GONE,  # of one callback; the endpoint stays
     )
-
-
-# --- the connection ----------------------------------------------------------------------
-
-
-def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
-    """Connect to the first address that answers."""
-    problem: OSError = TimeoutError()
-    for address in addresses:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        try:
-            sock.settimeout(max(0.001, until - time.monotonic()))
-            sock.connect((address, port))
-        except OSError as error:
-            sock.close()
-            problem = error
-        else:
-            return sock
-    raise problem
-
-
-@contextlib.contextmanager
-def _watchdog(raw: socket.socket, until: float) -> Iterator[threading.Event]:
-    """Shut the connection at `until`. Timeouts of a socket begin anew with every byte, so a
-    receiver that drips would never meet one. The twin outlives the wrapping by TLS."""
-    twin, too_late = raw.dup(), threading.Event()
-
-    def shut() -> None:
-        too_late.set()
-        with contextlib.suppress(OSError):
-            twin.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0.0, until - time.monotonic()), shut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield too_late
-    finally:
-        timer.cancel()
-        timer.join()  # it may be shutting; nobody closes the twin meanwhile
-        twin.close()
-
-
-def _exchange(
-    sock: socket.socket, parts: SplitResult, body: bytes, headers: dict[str, str]
-) -> tuple[int, str]:
-    """One request on a connection that is made."""
-    sender = http.client.HTTPConnection(parts.hostname or "", parts.port)
-    sender.sock = sock
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sender.request("POST", path, body, {**headers, "Host": parts.netloc})
-    answer = sender.getresponse()
-    try:
-        return answer.status, answer.read(MOST_READ).decode("utf-8", "replace")
-    finally:
-        answer.close()

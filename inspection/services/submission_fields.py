@@ -59,6 +59,7 @@ class Asked:
     station_id: str
     recipe_name: str
     images: tuple[Image, ...]
+    addresses: tuple[str, ...] = ()  # where images came from by address, else empty, in order
     recipe_revision: str = ""
     work_order: str = ""
     lot_id: str = ""
@@ -79,17 +80,24 @@ class Asked:
 
     def fingerprint(self, owner: Any, method_path: str) -> str:
         """SHA-256 that is the same exactly where the same is asked again: method and path, the
-        owner's key, every field, and the SHA-256 of each picture in order."""
-        fields = {name: value for name, value in vars(self).items() if name != "images"}
+        owner's key, every field, and each picture in order, by its address where it was fetched
+        and by the SHA-256 of its bytes where it was sent."""
+        pictured = ("images", "addresses")
+        fields = {name: value for name, value in vars(self).items() if name not in pictured}
         if self.captured_at:
             fields["captured_at"] = self.captured_at.astimezone(UTC).isoformat()
-        pictures = [image.sha256 for image in self.images]
+        addresses = self.addresses or ("",) * len(self.images)
+        pictures = [
+            address or image.sha256 for address, image in zip(addresses, self.images, strict=True)
+        ]
         said = json.dumps([method_path, str(owner), fields, pictures], sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
 
 
-def read_fields(given: Mapping[str, Any], images: Iterable[Image]) -> Asked:
-    """What was asked, from fields by their public names.
+def read_fields(
+    given: Mapping[str, Any], images: Iterable[Image], addresses: Iterable[str] = ()
+) -> Asked:
+    """What was asked, from fields by their public names; `addresses`: see Asked.
 
     Raises UserError that names the field: missing, too long, of the wrong kind, or said twice
     and differently. Names that are not known are refused by whoever reads the request.
@@ -115,6 +123,7 @@ def read_fields(given: Mapping[str, Any], images: Iterable[Image]) -> Asked:
         recipe_name=name,
         recipe_revision=revision,
         images=_some(images),
+        addresses=tuple(addresses),
         position_number=_position(fields.get("position_number")),
         captured_at=_moment(fields.get("captured_at")),
         failed_board=_failed_board(fields.get("FailedBoard")),

@@ -25,6 +25,7 @@ from inspection import policies
 from inspection.errors import UserError, WrongState
 from inspection.jobs.publish import enqueue
 from inspection.models import (
+    Image,
     Inspection,
     InspectionImage,
     Lane,
@@ -190,6 +191,15 @@ def _with_key(user: User, key: str) -> Submission | None:
         return known
     _free_key(known)
     return None
+
+
+def pictures_of(user: User, idempotency_key: str) -> list[Image]:
+    """What was judged for this key before, in order: it is not fetched a second time."""
+    known = _with_key(user, idempotency_key)
+    if known is None:
+        return []
+    rows = InspectionImage.objects.filter(inspection=known.inspection).order_by("index")
+    return [row.image for row in rows.select_related("image")]
 
 
 def free_expired_keys() -> int:

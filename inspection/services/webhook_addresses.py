@@ -27,7 +27,7 @@ def reachable(host: str, port: int, *, seconds: float, plain: bool) -> list[str]
 
     `plain`: without TLS, which only listed networks may have. Raises Forbidden, Unresolved.
     """
-    found = _resolve(host, port, seconds)
+    found = resolved(host, port, seconds)
     allowed = [one for one in found if is_listed(one) or (not plain and is_public(one))]
     if not allowed:
         raise Forbidden(_refusal(host, found, plain))
@@ -79,7 +79,7 @@ def _unwrapped(address: Address) -> Address:
     return inner or address
 
 
-def _resolve(host: str, port: int, seconds: float) -> list[Address]:
+def resolved(host: str, port: int, seconds: float) -> list[Address]:
     """Ask the resolver once, in a thread that is left alone when it takes too long."""
     answer: Queue[list[Address] | OSError | UnicodeError] = Queue(1)
 

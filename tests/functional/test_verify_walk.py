@@ -75,9 +75,7 @@ def test_parts_are_judged_by_keys_and_the_station_locks(page: Page, stack: Stack
     expect(page.locator("#station")).to_have_attribute("data-ready", "yes")
 
 
-def test_a_decision_still_on_its_way_does_not_bring_the_part_back(
-    page: Page, stack: Stack
-) -> None:
+def test_a_decision_still_on_its_way_does_not_bring_the_part_back(page: Page, stack: Stack) -> None:
     stack.seed()
     page.goto("/verify/")
     station = page.locator("#station")

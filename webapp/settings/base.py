@@ -7,7 +7,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from webapp.celery_settings import celery_settings
-from webapp.cidrs import networks
+from webapp.networks import networks, stores
 from webapp.redis_urls import broker_url, client_url, socket_path, socket_url
 
 env = environ.Env()
@@ -33,6 +33,8 @@ MAX_ARCHIVE_MEMBERS = env.int("KINTSUGI_MAX_ARCHIVE_MEMBERS", default=20_000)
 
 # --- watched folders: only below these, `/folder` or `s3://bucket/prefix` ---------------
 INTAKE_ROOTS = env.list("KINTSUGI_INTAKE_ROOTS", default=[])
+# Where submissions may have pictures fetched from: beginnings of addresses, nothing else.
+IMAGE_STORES = stores(env.list("KINTSUGI_IMAGE_STORES", default=[]))
 INTAKE_LOOK_EVERY_S = env.float("KINTSUGI_INTAKE_LOOK_EVERY_S", default=10.0)
 
 # --- jobs ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient
 from PIL import Image as Pillow
 
-from inspection.api import submissions as api
+from inspection.api import waiting as api
 from inspection.models import Disposition, Inspection, Lane, ScoringChunk, Verdict
 from inspection.services import verdicts
 from tests.factories.api_key import Program, key_of

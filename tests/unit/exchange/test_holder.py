@@ -24,7 +24,7 @@ from tests.processes import wait_for
 from tests.receivers import Handler, hang, receiver
 from tests.threads import at_once
 from tests.unit.exchange.reference import is_signed_by
-from webapp.cidrs import networks
+from webapp.networks import networks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 State = Delivery.State

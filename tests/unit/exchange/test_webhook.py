@@ -33,7 +33,7 @@ from tests.receivers import (
 )
 from tests.unit.exchange.reference import is_signed_by
 from tests.unit.exchange.test_webhook_addresses import resolve_to
-from webapp.cidrs import networks
+from webapp.networks import networks
 
 pytestmark = pytest.mark.django_db
 

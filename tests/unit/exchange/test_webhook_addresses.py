@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from inspection.services import webhook_addresses
 from inspection.services.webhook_addresses import Forbidden, Unresolved, is_public, reachable
-from webapp.cidrs import networks
+from webapp.networks import networks
 
 NOT_PUBLIC = [
     "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.0.1",

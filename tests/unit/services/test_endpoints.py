@@ -14,7 +14,7 @@ from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
 from tests.factories.user import UserFactory
-from webapp.cidrs import networks
+from webapp.networks import networks
 
 pytestmark = pytest.mark.django_db
 URL = "https://mes.example/hook"

@@ -1,0 +1,104 @@
+"""What a submission waits for without holding the thread that answers everybody: pictures that a
+store has to send first, and the verdict.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
+from typing import IO, Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+
+from inspection.errors import UserError
+from inspection.live.waiting import let_go, verdict_within
+from inspection.services import image_stores
+
+MOST_AT_ONCE = 16
+FETCHED_AT_ONCE = 16
+WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
+Found = dict[str, IO[bytes] | UserError]  # what was fetched, by its address
+
+
+def wanted_seconds(prefer: str) -> float:
+    """Of a `Prefer` header; 0 where it asks for no wait."""
+    found = WAIT.search(prefer)
+    return float(found[1]) if found else 0.0
+
+
+def waits(view: Callable[..., Any]) -> Any:
+    """The view, then, where `Prefer: wait` asks for it, its answer once the verdict is there."""
+
+    @wraps(view)  # also what the schema and the middlewares look for on a view
+    async def waiting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        async with _turn():
+            response: Any = await sync_to_async(_asked)(view, request, *args, **kwargs)
+        if addresses := getattr(response, "fetches", None):
+            response = await _with_pictures(response, addresses)
+        seconds = wanted_seconds(request.headers.get("Prefer", ""))
+        key = getattr(response, "waits_for", None)
+        if seconds and key:
+            if await verdict_within(key, seconds):
+                async with _turn():
+                    response = await sync_to_async(_again)(response)
+            response["Preference-Applied"] = f"wait={seconds:.0f}"
+        answer: HttpResponseBase = response
+        return answer
+
+    return waiting
+
+
+async def _with_pictures(response: Any, addresses: list[str]) -> Any:
+    """Go on with the pictures of `addresses`. A slow store holds one of our threads for it, not
+    the one that answers all others."""
+    loop = asyncio.get_running_loop()
+    work = [loop.run_in_executor(_fetchers, _fetched, one) for one in dict.fromkeys(addresses)]
+    found: Found = dict(zip(dict.fromkeys(addresses), await asyncio.gather(*work), strict=True))
+    try:
+        async with _turn():
+            return await sync_to_async(_going_on)(response, found)
+    finally:
+        for file in found.values():
+            if not isinstance(file, UserError):
+                file.close()
+
+
+def _fetched(address: str) -> IO[bytes] | UserError:
+    try:
+        return image_stores.fetch(address)
+    except UserError as error:
+        return error
+
+
+def _going_on(response: Any, found: Found) -> Any:
+    try:
+        return response.go_on(found)
+    finally:
+        let_go()
+
+
+def _turn() -> asyncio.Semaphore:
+    """So many at once reach for the database: 200 clients must not take 200 connections."""
+    loop = asyncio.get_running_loop()
+    return _turns.setdefault(loop, asyncio.Semaphore(MOST_AT_ONCE))
+
+
+_fetchers = ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="image-store")
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _again(response: Any) -> Any:
+    try:
+        return response.ask_again()
+    finally:
+        let_go()
+
+
+def _asked(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return view(request, *args, **kwargs)
+    finally:
+        let_go()
