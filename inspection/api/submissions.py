@@ -62,12 +62,11 @@ class Pictures(MultiPartParser):
 class PictureNamed(serializers.CharField):
     """The id of a picture (as a UUID), or its address (as a text)."""
 
-    def to_internal_value(self, data: Any) -> UUID | str:
+    def to_internal_value(self, data: Any) -> Any:
         text = str(super().to_internal_value(data))
         if image_stores.is_address(text):
             return text
-        found: UUID = serializers.UUIDField().to_internal_value(text)
-        return found
+        return serializers.UUIDField().to_internal_value(text)
 
 
 class RecipeIn(Strict):

@@ -67,7 +67,7 @@ def fetch(address: str) -> IO[bytes]:
     check_free_space()
     until = time.monotonic() + TIMEOUT_S
     settings.STAGING_DIR.mkdir(parents=True, exist_ok=True)
-    held = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=settings.STAGING_DIR)  # noqa: SIM115
+    held = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(settings.STAGING_DIR))  # noqa: SIM115
     file = cast(IO[bytes], held)  # whoever asked closes it
     try:
         addresses = [str(a) for a in resolved(parts.hostname or "", port_of(parts), TIMEOUT_S)]
