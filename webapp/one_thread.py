@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponseBase
+from django.urls import reverse
 
 
 class OneThread(ASGIHandler):
@@ -23,8 +24,9 @@ class OneThread(ASGIHandler):
         return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
 
-# Views that wait for something else: they must not hold a thread, nor a database connection.
-WAITING = ("/api/v1/inspections",)
+# Names of views that wait for something else: they must not hold a thread, nor a database
+# connection.
+WAITING = ("api-inspection-list",)
 
 
 class Http:
@@ -32,7 +34,8 @@ class Http:
 
     def __init__(self) -> None:
         self.one_thread, self.plain = OneThread(), ASGIHandler()
+        self.waiting = {reverse(name) for name in WAITING}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        waits = scope["path"].rstrip("/") in WAITING
+        waits = scope["path"].rstrip("/") in self.waiting
         await (self.plain if waits else self.one_thread)(scope, receive, send)

@@ -35,7 +35,7 @@ async def waits(request: HttpRequest) -> HttpResponse:
     return HttpResponse("waited")
 
 
-urlpatterns = [path("page", page), path("api/v1/inspections", waits)]
+urlpatterns = [path("page", page), path("api/v1/inspections", waits, name="api-inspection-list")]
 
 
 async def ask(at: str) -> bytes:
