@@ -24,7 +24,8 @@ from . import batches
 from .access import require
 from .images import store_image
 from .intake_patterns import Read, read_name
-from .intake_sources import PROCESSED, REJECTED, Seen, Source, is_link, source_of
+from .intake_seen import PROCESSED, REJECTED, Seen, Source, is_link
+from .intake_sources import source_of
 
 log = logging.getLogger(__name__)
 Outcome, Afterwards = IntakeFile.Outcome, Intake.Afterwards

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.response import StreamingBody
 
+from inspection.errors import UserError
 from inspection.models import Inspection, Intake
 from inspection.services import intake_looks
+from inspection.services.intake_sources import source_of
 from tests.factories.files import picture
 from tests.factories.intake import IntakeFactory
 from tests.processes import wait_for
@@ -133,3 +137,99 @@ def test_a_store_that_is_away_says_so(store: Any, monkeypatch: pytest.MonkeyPatc
     assert "cannot be looked into" in look(intake, 1).last_error
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert "cannot be looked into" in look(intake, 1).last_error
+
+
+# --- a newer object under the same key -----------------------------------------------------
+
+
+@pytest.mark.parametrize("afterwards", [Intake.Afterwards.DELETE, Intake.Afterwards.MOVE])
+def test_a_newer_object_is_never_deleted_unread(
+    store: Any, monkeypatch: pytest.MonkeyPatch, afterwards: str
+) -> None:
+    intake = IntakeFactory(location=PLACE, afterwards=afterwards)
+    put(store, "aoi3/L7_SN1_1.png", picture(1))
+    look(intake, 1)
+    read = intake_looks.store_image
+
+    def read_and_write_anew(*args: Any) -> Any:
+        kept = read(*args)
+        put(store, "aoi3/L7_SN1_1.png", picture(2))
+        return kept
+
+    with monkeypatch.context() as patched:
+        patched.setattr(intake_looks, "store_image", read_and_write_anew)
+        look(intake, 1)
+    assert "aoi3/L7_SN1_1.png" in keys(store)
+    look(intake)
+    assert Inspection.objects.count() == 2
+    assert "aoi3/L7_SN1_1.png" not in keys(store)
+
+
+def test_the_store_is_told_what_may_be_deleted(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our last look and the deletion; a store that knows no condition says so."""
+    put(store, "aoi3/L7_SN1_1.png", picture(1))
+    bucket: Any = source_of(PLACE)
+    seen = next(bucket.files())
+    delete, said = bucket.client.delete_object, "PreconditionFailed"
+
+    def answer(**asked: Any) -> Any:
+        if "IfMatch" in asked:
+            raise ClientError({"Error": {"Code": said}}, "DeleteObject")
+        return delete(**asked)
+
+    monkeypatch.setattr(bucket.client, "delete_object", answer)
+    with pytest.raises(UserError) as refused:
+        bucket.delete(seen)
+    assert refused.value.code == "changed"
+    assert keys(store)
+    said = "NotImplemented"
+    bucket.delete(seen)
+    assert not keys(store)
+
+
+def test_what_was_put_away_is_passed_over_at_once(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inspection.services import intake_bucket
+
+    monkeypatch.setattr(intake_bucket, "PAGE", 2)
+    for n in range(9):
+        put(store, f"aoi3/processed/{n}.png", b"")
+        put(store, f"aoi3/rejected/{n}.png", b"")
+    for name in ("a1", "a2", "a3", "processed-not", "q", "rejectee", "z1", "z2", "z3"):
+        put(store, f"aoi3/{name}.png", b"x")
+    bucket: Any = source_of(PLACE)
+    asked = []
+    list_ = bucket.client.list_objects_v2
+    monkeypatch.setattr(
+        bucket.client, "list_objects_v2", lambda **what: asked.append(what) or list_(**what)
+    )
+    names = [seen.shown.removesuffix(".png") for seen in bucket.files()]
+    assert names == ["a1", "a2", "a3", "processed-not", "q", "rejectee", "z1", "z2", "z3"]
+    assert len(asked) <= 8
+    behind = [seen.shown for seen in bucket.files(b"q.png")]
+    assert behind == ["rejectee.png", "z1.png", "z2.png", "z3.png"]
+
+
+def test_a_broken_connection_is_that_objects_matter(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake = IntakeFactory(location=PLACE)
+    put(store, "aoi3/L7_SN1_1.png", picture(1))
+    put(store, "aoi3/L7_SN2_1.png", picture(2))
+    look(intake, 1)
+    read, times = StreamingBody.read, []
+
+    def broken_once(body: Any, amt: Any = None) -> bytes:
+        times.append(1)
+        if len(times) == 1:
+            raise ReadTimeoutError(endpoint_url="http://store")
+        return read(body, amt)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamingBody, "read", broken_once)
+        look(intake, 1)
+    said = dict(intake.files.values_list("path", "code"))
+    assert said == {"L7_SN1_1.png": "unreadable", "L7_SN2_1.png": ""}
+    look(intake, 1)
+    assert Inspection.objects.count() == 2

@@ -366,6 +366,35 @@ def test_files_are_moved_where_told(intake: Intake, folder: Path) -> None:
     assert intake.files.count() == 2  # what was put away is not seen again
 
 
+@pytest.mark.parametrize("afterwards", [Afterwards.MOVE, Afterwards.DELETE])
+def test_a_link_put_in_the_way_of_putting_away_is_not_followed(
+    intake: Intake, folder: Path, afterwards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Intake.objects.update(afterwards=afterwards)
+    drop(folder, "sub/L7_SN1_1.png", picture(1))
+    theirs = drop(folder.parent, "elsewhere/L7_SN1_1.png", b"of somebody else")
+    look(intake, 1)
+
+    def swapping(act: Any) -> Any:
+        def swap_and_act(*args: Any, **where: Any) -> None:
+            is_ours = os.fsencode(args[0]).endswith(b"L7_SN1_1.png")
+            if is_ours and not (folder / "sub").is_symlink():
+                (folder / "sub").rename(folder.parent / "sub")
+                (folder / "sub").symlink_to(theirs.parent)
+            act(*args, **where)
+
+        return swap_and_act
+
+    with monkeypatch.context() as patched:
+        real = os.rename, os.unlink
+        patched.setattr(os, "rename", lambda *args, **where: swapped[0](*args, **where))
+        patched.setattr(os, "unlink", lambda *args, **where: swapped[1](*args, **where))
+        swapped = [swapping(act) for act in real]
+        look(intake, 1)
+    assert theirs.read_bytes() == b"of somebody else"
+    assert not (folder.parent / "sub/L7_SN1_1.png").exists()
+
+
 def test_what_has_the_name_in_processed_keeps_it(intake: Intake, folder: Path) -> None:
     Intake.objects.update(afterwards=Afterwards.MOVE)
     for n in range(2):
