@@ -18,6 +18,24 @@ def source_of(location: str) -> Source:
     return Folder(allowed_folder(location))
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two locations are one place, or one is inside the other, however written."""
+    try:
+        mine, theirs = _steps(one), _steps(other)
+    except (OSError, RuntimeError):  # links in a circle lead to no place
+        return one == other
+    shorter = min(len(mine), len(theirs))
+    return mine[:shorter] == theirs[:shorter]
+
+
+def _steps(location: str) -> list[str]:
+    """The way to a place. Some stores take `a//b` and `a/./b` for `a/b`, so these count as one."""
+    if location.startswith(S3):
+        steps = location.removeprefix(S3).split("/")
+        return [S3, *(step for step in steps if step not in ("", "."))]
+    return list(Path(location).resolve().parts)
+
+
 def allowed_folder(location: str) -> Path:
     """The folder, links resolved, below one of KINTSUGI_INTAKE_ROOTS."""
     if not location.startswith("/") or "\x00" in location:

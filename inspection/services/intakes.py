@@ -15,7 +15,9 @@ from .access import require
 from .audit import record
 from .intake_patterns import FIELDS as PATTERN_FIELDS
 from .intake_patterns import compiled, read_name
-from .intake_sources import source_of
+from .intake_sources import overlap, source_of
+from .locking import lock_row
+from .visible import visible
 
 LONGEST_WAIT_S = 3600
 LONGEST_QUIET_MINUTES = 7 * 24 * 60
@@ -73,6 +75,7 @@ def create_intake(
     )
     _check(intake)
     with transaction.atomic():
+        _check_own_place(user, intake)
         _save(intake)
         product = viewpoint.product
         record(user, "intake.created", intake, product=product, after=_seen(intake))
@@ -92,6 +95,7 @@ def edit_intake(user: User, intake: Intake, **fields: Any) -> Intake:
     intake.created_by = user
     _check(intake)
     with transaction.atomic():
+        _check_own_place(user, intake)
         _save(intake)
         if before["pattern"] != intake.pattern:
             _read_names_again(intake)
@@ -146,7 +150,6 @@ def _check(intake: Intake) -> None:
     if intake.afterwards not in Intake.Afterwards.values:
         raise UserError("bad_afterwards", "Leave, move or delete the files.", field="afterwards")
     source_of(intake.location)
-    _check_own_place(intake)
 
 
 def _check_number(value: int, least: int, most: int, field: str) -> None:
@@ -154,17 +157,30 @@ def _check_number(value: int, least: int, most: int, field: str) -> None:
         raise UserError("bad_number", f"It must be {least} to {most}.", field=field)
 
 
-def _check_own_place(intake: Intake) -> None:
-    """Two folders inside each other would take every file twice."""
-    mine = intake.location.rstrip("/") + "/"
-    for name, location in Intake.objects.exclude(pk=intake.pk).values_list("name", "location"):
-        other = location.rstrip("/") + "/"
-        if mine.startswith(other) or other.startswith(mine):
-            raise UserError(
-                "watched_already",
-                f"“{name}” watches {location} already. Choose a folder outside of it.",
-                field="location",
-            )
+def _check_own_place(user: User, intake: Intake) -> None:
+    """Two folders inside each other would take every file twice. Holds whoever else asks."""
+    # Of folders that are not there yet none can be locked: the oldest viewpoint stands for all.
+    oldest = Viewpoint.objects.order_by("pk").first()
+    if oldest:
+        lock_row(oldest)
+    for other in Intake.objects.exclude(pk=intake.pk):
+        if overlap(intake.location, other.location):
+            raise _watched_already(user, other)
+
+
+def _watched_already(user: User, other: Intake) -> UserError:
+    if not visible(user, Intake).filter(pk=other.pk).exists():
+        return UserError(
+            "watched_already",
+            "This folder, one inside it or one around it is watched for a product that you may "
+            "not see. Choose another folder.",
+            field="location",
+        )
+    return UserError(
+        "watched_already",
+        f"“{other.name}” watches {other.location} already. Choose a folder outside of it.",
+        field="location",
+    )
 
 
 def _save(intake: Intake) -> None:
@@ -189,7 +205,10 @@ def _read_names_again(intake: Intake) -> None:
     )
     keys = list(refused.exclude(Exists(later)).values_list("pk", flat=True))
     IntakeFile.objects.filter(pk__in=keys).update(
-        outcome=IntakeFile.Outcome.WAITING, code="", message="", decided_at=None
+        outcome=IntakeFile.Outcome.WAITING,
+        code="",
+        message="",
+        decided_at=None,
     )
 
 

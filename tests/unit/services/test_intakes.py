@@ -20,6 +20,7 @@ from inspection.models import (
     ScoringChunk,
 )
 from inspection.services import intake_looks, intakes
+from inspection.services.intake_sources import overlap
 from tests.factories.files import picture
 from tests.factories.intake import IntakeFactory, drop
 from tests.factories.membership import MembershipFactory
@@ -492,6 +493,59 @@ def test_two_folders_never_take_the_same_files(intake: Intake, folder: Path) -> 
                 pattern="{serial}.png",
             )
         assert refused.value.code == "watched_already"
+
+
+@pytest.mark.parametrize(
+    "place", ["{root}/./aoi", "{root}//aoi", "{root}/linked", "{root}/linked/below"]
+)
+def test_one_folder_is_one_folder_however_it_is_written(
+    intake: Intake, folder: Path, place: str
+) -> None:
+    (folder.parent / "linked").symlink_to(folder)
+    location = place.replace("{root}", str(folder.parent))
+    for mine, theirs in ((location, str(folder)), (str(folder), location)):
+        Intake.objects.update(location=theirs)
+        with pytest.raises(UserError) as refused:
+            second(intake.created_by, intake.viewpoint, mine)
+        assert refused.value.code == "watched_already"
+        assert intake.name in refused.value.message
+
+
+def second(user: Any, viewpoint: Any, location: str) -> Intake:
+    return intakes.create_intake(
+        user, name="second", viewpoint=viewpoint, location=location, pattern="{serial}.png"
+    )
+
+
+@pytest.mark.parametrize("place", ["s3://plant/aoi3//", "s3://plant//aoi3", "s3://plant/./aoi3/x"])
+def test_one_prefix_is_one_prefix_however_it_is_written(place: str) -> None:
+    assert overlap("s3://plant/aoi3", place)
+    assert overlap(place, "s3://plant/aoi3/")
+    assert not overlap("s3://plant/aoi33", place)
+
+
+def test_a_stranger_does_not_learn_what_is_watched(intake: Intake, folder: Path) -> None:
+    viewpoint = ViewpointFactory()
+    with pytest.raises(UserError) as refused:
+        second(engineer(viewpoint), viewpoint, str(folder.parent))
+    assert refused.value.code == "watched_already"
+    assert intake.name not in refused.value.message
+    assert str(folder) not in refused.value.message
+
+
+def test_of_two_who_ask_at_once_one_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is just done when we get the lock."""
+    viewpoint = ViewpointFactory()
+
+    def lock_late(*_: Any) -> None:
+        IntakeFactory(location=str(folder), name="first")
+
+    monkeypatch.setattr(intakes, "lock_row", lock_late, raising=False)
+    with pytest.raises(UserError) as refused:
+        second(engineer(viewpoint), viewpoint, str(folder))
+    assert refused.value.code == "watched_already"
 
 
 def test_another_pattern_reads_rejected_names_again(intake: Intake, folder: Path) -> None:
