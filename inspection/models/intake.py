@@ -40,6 +40,11 @@ class Intake(Keyed):
     last_error = models.TextField(blank=True, editable=False)
     token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # A round is one pass over every file; in a large folder it takes several looks.
+    round_number = models.PositiveIntegerField(default=0, editable=False)
+    resume_after = models.BinaryField(
+        default=b"", blank=True, help_text="the path behind which the next look goes on"
+    )
 
     class Meta:
         ordering = ("name",)
@@ -65,6 +70,7 @@ class IntakeFile(Keyed):
     size = models.PositiveBigIntegerField()
     version = models.CharField(max_length=80, help_text="its time in nanoseconds, or its ETag")
     same_since = models.DateTimeField(help_text="when this size and version were first seen")
+    seen_in_round = models.PositiveIntegerField(default=0, help_text="the last one, while it waits")
     sha256 = models.CharField(max_length=64, blank=True)
     identity = models.CharField(max_length=64, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.WAITING)

@@ -10,21 +10,25 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
+from typing import IO, cast
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.utils import timezone
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
-from inspection.models import Batch, Image, Intake, IntakeFile, ModelVersion, Purpose
+from inspection.models import Image, Intake, IntakeFile
 
 from . import batches
 from .access import require
 from .images import store_image
+from .incoming import Incoming
+from .intake_batches import batch_for, dispatch_waiting, seal_quiet
 from .intake_patterns import Read, read_name
-from .intake_seen import PROCESSED, REJECTED, Seen, Source, is_link
+from .intake_rounds import Round
+from .intake_seen import PROCESSED, REJECTED, Seen, Source, is_link, shown
 from .intake_sources import source_of
 
 log = logging.getLogger(__name__)
@@ -32,9 +36,17 @@ Outcome, Afterwards = IntakeFile.Outcome, Intake.Afterwards
 
 PORTION = 400  # files whose rows are asked at once
 LEASE = timedelta(seconds=60)
-LOOK_S = 20.0  # then the next folder has its turn; the rest comes at the next look
+LOOK_S = 20.0  # then the next folder has its turn; the next look goes on behind the last file
+MOST_TROUBLES = 3
 # What the next look may find mended: the file waits, with the sentence.
-TRIED_AGAIN = ("changed", "unreadable", "disk_full", "no_model", "incomplete_transfer", "no_folder")
+TRIED_AGAIN = (
+    "changed",
+    "disk_full",
+    "incomplete_transfer",
+    "no_folder",
+    "no_model",
+    "unreadable",
+)
 
 
 class Taken(Exception):
@@ -67,11 +79,22 @@ def look_into(key: UUID) -> int:
         error = refusal.message
     except Taken:
         return look.decided
+    except Exception:
+        error = _broke_off().message
+        raise
     finally:
         Intake.objects.filter(pk=key, token=token).update(
             token=None, lease_expires_at=None, last_look_at=timezone.now(), last_error=error
         )
     return look.decided
+
+
+def _broke_off() -> UserError:
+    return UserError(
+        "broke_off",
+        "The last look broke off by an error that is not of these files' making. It is tried "
+        "again; the log of the server says more.",
+    )
 
 
 def _row(key: UUID) -> Intake:
@@ -86,31 +109,52 @@ class _Look:
         self.intake, self.token = intake, token
         self.user = intake.created_by
         self.decided = 0
-        self.until = time.monotonic() + LOOK_S
-        self.troubles: list[str] = []
+        self.round = Round(intake, token)
+        self.unmoved = ""  # the first trouble with putting away stands for all of them
 
     def run(self) -> None:
         """Raises UserError where the folder as a whole cannot be worked on, Taken, or nothing."""
-        require(self.user, policies.REVIEW, self.intake.viewpoint.product)
-        source = source_of(self.intake.location)
         try:
+            require(self.user, policies.REVIEW, self.intake.viewpoint.product)
+            source = source_of(self.intake.location)
             self._files(source)
-        finally:
-            self._dispatch()
-        self._seal_quiet()
-        if self.troubles:
-            raise UserError("not_put_away", self.troubles[0])
+        finally:  # what came before is judged and ends, whatever is wrong with the folder now
+            dispatch_waiting(self.intake)
+            seal_quiet(self.intake)
+        if troubles := self._troubles(source):
+            raise UserError("troubles", " ".join(troubles))
+
+    def _troubles(self, source: Source) -> list[str]:
+        skipped = [
+            f"{shown(folder) or self.intake.location} cannot be looked into: {reason}. Give "
+            "Kintsugi the right to read it; the rest is taken."
+            for folder, reason in source.skipped.items()
+        ]
+        return [*skipped[:MOST_TROUBLES], *([self.unmoved] if self.unmoved else [])]
 
     def _files(self, source: Source) -> None:
-        there: set[str] = set()
-        coming = source.files()
+        try:
+            ended = self._came_to_the_end(source)
+        finally:
+            for folder in source.skipped:
+                self.round.could_not_see(folder)
+        if ended:
+            self._missing()
+
+    def _came_to_the_end(self, source: Source) -> bool:
+        coming = source.files(self.round.after)
+        until = None
         while portion := list(islice(coming, PORTION)):
-            there.update(seen.path_hash for seen in portion)
+            # From here: were the time of listing counted, a slow drive would get a file a look.
+            until = until or time.monotonic() + LOOK_S
+            self._fence()
+            self.round.saw(portion)
             for seen, row in self._known(portion):
-                self._one(source, seen, row)
-                if time.monotonic() > self.until:
-                    return
-        self._missing(there)
+                self._one_alone(source, seen, row)
+                if time.monotonic() > until:
+                    self.round.stop_behind(seen)
+                    return False
+        return True
 
     def _known(self, portion: list[Seen]) -> Iterator[tuple[Seen, IntakeFile | None]]:
         """Each file with its newest row."""
@@ -121,6 +165,16 @@ class _Look:
             yield seen, newest.get(seen.path_hash)
 
     # --- one file ----------------------------------------------------------------------
+
+    def _one_alone(self, source: Source, seen: Seen, row: IntakeFile | None) -> None:
+        try:
+            self._one(source, seen, row)
+        except (UserError, Taken):
+            raise
+        except Exception:
+            # Whatever it is about this file: it must not keep those behind it waiting for ever.
+            self.round.stop_behind(seen)
+            raise
 
     def _one(self, source: Source, seen: Seen, row: IntakeFile | None) -> None:
         ended = row is not None and row.outcome != Outcome.WAITING
@@ -143,6 +197,7 @@ class _Look:
             size=seen.size,
             version=seen.version,
             same_since=timezone.now(),
+            seen_in_round=self.round.number,
         )
 
     def _note_again(self, seen: Seen, row: IntakeFile) -> None:
@@ -170,7 +225,9 @@ class _Look:
     def _accept(self, source: Source, seen: Seen, row: IntakeFile) -> None:
         said = self._read(seen)
         with source.open(seen) as stream:
-            image, _ = store_image(self.user, seen.shown, stream)
+            # A large file over a slow line takes longer than the lease: it is renewed meanwhile.
+            incoming = cast("IO[bytes]", Incoming(seen.shown, stream, seen.size, self._fence))
+            image, _ = store_image(self.user, seen.shown, incoming)
         identity = _identity(image, said)
         twin = self.intake.files.filter(identity=identity).first()
         if twin is None:
@@ -220,7 +277,7 @@ class _Look:
         """All that makes a file accepted, or nothing of it."""
         with transaction.atomic():
             self._fence()
-            batch = self._batch(said)
+            batch = batch_for(self.intake, said)
             inspection = batches.add_image(
                 batch,
                 image,
@@ -263,82 +320,33 @@ class _Look:
             or row.outcome == Outcome.WAITING
             or afterwards == Afterwards.LEAVE
             or (rejected and afterwards == Afterwards.DELETE)
+            or seen.link
         ):
             return
         try:
             if afterwards == Afterwards.DELETE:
                 source.delete(seen)
-            elif not seen.link:
+            else:
                 source.move(seen, REJECTED if rejected else PROCESSED, row.pk.hex[-6:])
         except UserError:
             return  # it changed or went: the next look sees what is there
         except Exception as error:
-            self.troubles.append(
-                f"{seen.shown} was taken, but cannot be moved or deleted: {error}. Give Kintsugi "
+            self.unmoved = self.unmoved or (
+                f"{seen.shown} was read, but cannot be moved or deleted: {error}. Give Kintsugi "
                 "the right to write there, or let the files be left."
             )
             return
         IntakeFile.objects.filter(pk=row.pk).update(put_away_at=timezone.now())
 
-    def _missing(self, there: set[str]) -> None:
+    def _missing(self) -> None:
         """Files that waited and are no longer there have a row that says so."""
-        for row in self.intake.files.filter(outcome=Outcome.WAITING).iterator():
-            if row.path_hash not in there:
-                message = f"{row.path} disappeared before it was read. Copy it here again."
-                self._end(row, Outcome.REJECTED, code="vanished", message=message)
-
-    # --- batches -----------------------------------------------------------------------
-
-    def _batch(self, said: Read) -> Batch:
-        """The open batch of this folder and lot, judged by the model that judges now."""
-        lot = said.lot or said.work_order
-        active = Q(model_version__state=ModelVersion.State.ACTIVE)
-        there = self._open_batches().filter(active, **_of_lot(lot)).order_by("-id").first()
-        if there:
-            work_order = there.lot.work_order if there.lot else ""
-            if not said.work_order or said.work_order == work_order:
-                return there
-        moment = timezone.localtime().strftime("%Y-%m-%d %H:%M")
-        batch = batches.open_batch(
-            self.user,
-            self.intake.viewpoint,
-            name=f"{self.intake.name} · {lot or moment}",
-            purpose=Purpose.PRODUCTION,
-            lot_code=lot,
-            work_order=said.work_order,
-            station=self.intake.station,
-        )
-        Batch.objects.filter(pk=batch.pk).update(intake=self.intake)
-        return batch
-
-    def _open_batches(self) -> QuerySet[Batch]:
-        open_ = self.intake.batches.filter(sealed_at=None, cancel_requested_at=None)
-        return open_.select_related("lot", "viewpoint__product", "model_version")
-
-    def _dispatch(self) -> None:
-        """Parts do not wait for their chunk to be full: a machine drops them one by one. Also
-        what an earlier look added and was killed before it got here."""
-        for batch in (
-            self._open_batches().filter(inspections__chunk=None, inspections__verdict="").distinct()
-        ):
-            batches.dispatch(batch, sealing=True)
-
-    def _seal_quiet(self) -> None:
-        """Close the batches of lots that nothing came for, and of models that judge no more."""
-        quiet = timezone.now() - timedelta(minutes=self.intake.quiet_minutes)
-        for batch in self._open_batches():
-            last = batch.inspections.order_by("-id").values_list("created_at", flat=True).first()
-            stale = batch.model_version.state != ModelVersion.State.ACTIVE
-            if stale or (last or batch.created_at) < quiet:
-                batches.seal(self.user, batch)
+        for row in self.round.end().iterator():
+            message = f"{row.path} disappeared before it was read. Copy it here again."
+            self._end(row, Outcome.REJECTED, code="vanished", message=message)
 
 
 def _same(row: IntakeFile, seen: Seen) -> bool:
     return row.size == seen.size and row.version == seen.version
-
-
-def _of_lot(lot: str) -> dict[str, object]:
-    return {"lot__code": lot} if lot else {"lot": None}
 
 
 def _identity(image: Image, said: Read) -> str:

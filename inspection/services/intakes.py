@@ -97,6 +97,8 @@ def edit_intake(user: User, intake: Intake, **fields: Any) -> Intake:
     with transaction.atomic():
         _check_own_place(user, intake)
         _save(intake)
+        if before["location"] != intake.location:
+            _look_anew(intake)
         if before["pattern"] != intake.pattern:
             _read_names_again(intake)
         product, after = intake.viewpoint.product, _seen(intake)
@@ -196,6 +198,13 @@ def _save(intake: Intake) -> None:
         ) from error
 
 
+def _look_anew(intake: Intake) -> None:
+    """Begin at the first file of the new place; a look that is still at the old one ends."""
+    Intake.objects.filter(pk=intake.pk).update(
+        resume_after=b"", token=None, lease_expires_at=None, last_error=""
+    )
+
+
 def _read_names_again(intake: Intake) -> None:
     later = IntakeFile.objects.filter(
         intake=intake, path_hash=OuterRef("path_hash"), id__gt=OuterRef("id")
@@ -204,11 +213,14 @@ def _read_names_again(intake: Intake) -> None:
         outcome=IntakeFile.Outcome.REJECTED, code__in=BY_NAME, put_away_at=None
     )
     keys = list(refused.exclude(Exists(later)).values_list("pk", flat=True))
+    # They were there in this round: they are not gone before the next one has passed them.
+    now = Intake.objects.values_list("round_number", flat=True).get(pk=intake.pk)
     IntakeFile.objects.filter(pk__in=keys).update(
         outcome=IntakeFile.Outcome.WAITING,
         code="",
         message="",
         decided_at=None,
+        seen_in_round=now,
     )
 
 

@@ -17,7 +17,7 @@ from inspection.models import Inspection, Intake
 from inspection.services import intake_looks
 from inspection.services.intake_sources import source_of
 from tests.factories.files import picture
-from tests.factories.intake import IntakeFactory
+from tests.factories.intake import IntakeFactory, look
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -75,13 +75,6 @@ def put(store: Any, key: str, content: bytes) -> None:
 def keys(store: Any) -> set[str]:
     found = store.list_objects_v2(Bucket="plant").get("Contents", ())
     return {one["Key"] for one in found}
-
-
-def look(intake: Intake, times: int = 2) -> Intake:
-    for _ in range(times):
-        intake_looks.look_into(intake.pk)
-    intake.refresh_from_db()
-    return intake
 
 
 def test_objects_become_inspections_and_are_left(store: Any) -> None:
@@ -185,6 +178,24 @@ def test_the_store_is_told_what_may_be_deleted(store: Any, monkeypatch: pytest.M
     said = "NotImplemented"
     bucket.delete(seen)
     assert not keys(store)
+
+
+# --- much, and what breaks -----------------------------------------------------------------
+
+
+def test_every_object_is_come_to_however_short_the_looks(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_looks, "LOOK_S", -1)  # one object a look
+    intake = IntakeFactory(location=PLACE)
+    names = [f"L7_SN{n}_1.png" for n in range(4)]
+    for n, name in enumerate(names):
+        put(store, f"aoi3/{name}", picture(n))
+    look(intake, 10)
+    assert Inspection.objects.count() == 4
+    put(store, "aoi3/L7_SN01_1.png", picture(9))  # sorts in the middle
+    look(intake, 12)
+    assert Inspection.objects.count() == 5
 
 
 def test_what_was_put_away_is_passed_over_at_once(

@@ -22,7 +22,7 @@ from inspection.models import (
 from inspection.services import intake_looks, intakes
 from inspection.services.intake_sources import overlap
 from tests.factories.files import picture
-from tests.factories.intake import IntakeFactory, drop
+from tests.factories.intake import IntakeFactory, drop, look, outcomes
 from tests.factories.membership import MembershipFactory
 from tests.factories.model_version import ModelVersionFactory
 from tests.factories.user import UserFactory
@@ -42,17 +42,6 @@ def folder(tmp_path: Path, settings: Any) -> Path:
 @pytest.fixture
 def intake(folder: Path) -> Intake:
     return IntakeFactory(location=str(folder))
-
-
-def look(intake: Intake, times: int = 2) -> Intake:
-    for _ in range(times):
-        intake_looks.look_into(intake.pk)
-    intake.refresh_from_db()
-    return intake
-
-
-def outcomes(intake: Intake) -> dict[str, str]:
-    return dict(intake.files.order_by("id").values_list("path", "outcome"))
 
 
 def message(intake: Intake, path: str) -> str:
