@@ -8,7 +8,18 @@ from typing import Any
 from inspection.errors import UserError
 
 from .archives import is_litter
-from .intake_seen import PROCESSED, REJECTED, Reading, Seen, changed, gone, unreadable, vanished
+from .intake_seen import (
+    PROCESSED,
+    REJECTED,
+    Heard,
+    Reading,
+    Seen,
+    changed,
+    gone,
+    nobody,
+    unreadable,
+    vanished,
+)
 
 S3 = "s3://"
 S3_WAIT_S = 5
@@ -33,14 +44,15 @@ class Bucket:
         self.skipped: dict[bytes, str] = {}  # a store lists everything or nothing
         self.client: Any = boto3.client("s3", config=limits)
 
-    def files(self, after: bytes = b"") -> Iterator[Seen]:
+    def files(self, after: bytes = b"", heard: Heard = nobody) -> Iterator[Seen]:
         """Every object below the prefix that sorts behind `after`, but those that were put
-        away. Raises UserError `no_folder`."""
+        away. Raises UserError `no_folder`. `heard` is called before every page."""
         from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
         page = {"StartAfter": self.prefix + after.decode()} if after else {}
         try:
             while True:
+                heard()
                 answer = self.client.list_objects_v2(
                     Bucket=self.bucket, Prefix=self.prefix, MaxKeys=PAGE, **page
                 )

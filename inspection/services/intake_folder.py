@@ -12,10 +12,12 @@ from .archives import is_litter
 from .intake_seen import (
     PROCESSED,
     REJECTED,
+    Heard,
     Reading,
     Seen,
     changed,
     gone,
+    nobody,
     reason,
     unreadable,
     vanished,
@@ -32,11 +34,13 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.skipped: dict[bytes, str] = {}
+        self._heard: Heard = nobody
 
-    def files(self, after: bytes = b"") -> Iterator[Seen]:
+    def files(self, after: bytes = b"", heard: Heard = nobody) -> Iterator[Seen]:
         """Every file below that sorts behind `after`, folder by folder, but those that were put
         away. What cannot be looked into is kept in `skipped`; UserError `no_folder` where that
-        is the folder itself."""
+        is the folder itself. `heard` is called for every name that is listed."""
+        self._heard = heard
         try:
             yield from self._below(b"", after.split(b"/") if after else [])
         except OSError as error:
@@ -44,7 +48,7 @@ class Folder:
 
     def _below(self, folder: bytes, after: list[bytes]) -> Iterator[Seen]:
         with os.scandir(os.path.join(os.fsencode(self.root), folder)) as found:  # noqa: PTH118
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = sorted(self._listed(found), key=lambda entry: entry.name)
         for entry in entries:
             key = folder + entry.name
             steps = key.split(b"/")
@@ -60,6 +64,11 @@ class Folder:
                 # Of a folder, or of one file; what lies beside it is still looked at.
                 within = key + b"/" if _is_folder(entry) else folder
                 self.skipped.setdefault(within, reason(error))
+
+    def _listed(self, found: "Iterator[os.DirEntry[bytes]]") -> "Iterator[os.DirEntry[bytes]]":
+        for entry in found:
+            self._heard()
+            yield entry
 
     def _seen(self, key: bytes, entry: "os.DirEntry[bytes]") -> Iterator[Seen]:
         found = entry.stat(follow_symlinks=False)

@@ -24,7 +24,7 @@ from inspection.models import Image, Intake, IntakeFile
 from . import batches
 from .access import require
 from .images import store_image
-from .incoming import Incoming
+from .incoming import HEARD_EVERY_S, Incoming
 from .intake_batches import batch_for, dispatch_waiting, seal_quiet
 from .intake_patterns import Read, read_name
 from .intake_rounds import Round
@@ -37,9 +37,11 @@ Outcome, Afterwards = IntakeFile.Outcome, Intake.Afterwards
 PORTION = 400  # files whose rows are asked at once
 LEASE = timedelta(seconds=60)
 LOOK_S = 20.0  # then the next folder has its turn; the next look goes on behind the last file
+OTHER_NAME_STAYS_S = 3600.0  # a file with another name may be one that is still being written
 MOST_TROUBLES = 3
 # What the next look may find mended: the file waits, with the sentence.
 TRIED_AGAIN = (
+    "batch_sealed",  # by a person, at this moment: the next look opens another
     "changed",
     "disk_full",
     "incomplete_transfer",
@@ -92,8 +94,8 @@ def look_into(key: UUID) -> int:
 def _broke_off() -> UserError:
     return UserError(
         "broke_off",
-        "The last look broke off by an error that is not of these files' making. It is tried "
-        "again; the log of the server says more.",
+        "The last look broke off by an unexpected error. It is tried again; the log of the server "
+        "says more.",
     )
 
 
@@ -110,6 +112,7 @@ class _Look:
         self.user = intake.created_by
         self.decided = 0
         self.round = Round(intake, token)
+        self.tell_at = 0.0
         self.unmoved = ""  # the first trouble with putting away stands for all of them
 
     def run(self) -> None:
@@ -139,10 +142,11 @@ class _Look:
             for folder in source.skipped:
                 self.round.could_not_see(folder)
         if ended:
+            self._fence()
             self._missing()
 
     def _came_to_the_end(self, source: Source) -> bool:
-        coming = source.files(self.round.after)
+        coming = source.files(self.round.after, self._heard)
         until = None
         while portion := list(islice(coming, PORTION)):
             # From here: were the time of listing counted, a slow drive would get a file a look.
@@ -178,7 +182,7 @@ class _Look:
 
     def _one(self, source: Source, seen: Seen, row: IntakeFile | None) -> None:
         ended = row is not None and row.outcome != Outcome.WAITING
-        if row is None or (ended and (row.code == "vanished" or not _same(row, seen))):
+        if row is None or (ended and _is_another(row, seen)):
             self._note(seen)
         elif ended:
             self._put_away(source, seen, row)
@@ -309,6 +313,13 @@ class _Look:
         if not mine.update(lease_expires_at=timezone.now() + LEASE):
             raise Taken
 
+    def _heard(self) -> None:
+        """A listing goes on, however long it takes: the folder stays ours."""
+        now = time.monotonic()
+        if now >= self.tell_at:
+            self.tell_at = now + HEARD_EVERY_S
+            self._fence()
+
     # --- afterwards --------------------------------------------------------------------
 
     def _put_away(self, source: Source, seen: Seen, row: IntakeFile) -> None:
@@ -321,6 +332,7 @@ class _Look:
             or afterwards == Afterwards.LEAVE
             or (rejected and afterwards == Afterwards.DELETE)
             or seen.link
+            or (row.code == "other_name" and time.time() - seen.modified < OTHER_NAME_STAYS_S)
         ):
             return
         try:
@@ -343,6 +355,12 @@ class _Look:
         for row in self.round.end().iterator():
             message = f"{row.path} disappeared before it was read. Copy it here again."
             self._end(row, Outcome.REJECTED, code="vanished", message=message)
+
+
+def _is_another(row: IntakeFile, seen: Seen) -> bool:
+    """Written anew, or put back after it had gone: then it is as new, though nothing in it is."""
+    was_gone = row.code == "vanished" or (row.put_away_at is not None and not seen.link)
+    return was_gone or not _same(row, seen)
 
 
 def _same(row: IntakeFile, seen: Seen) -> bool:

@@ -2,7 +2,7 @@
 
 import errno
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,13 @@ from .images import display_name
 
 PROCESSED, REJECTED = "processed", "rejected"
 BLOCK = 1 << 16  # small, so that whoever reads over a slow line is heard of between two
+
+
+Heard = Callable[[], None]
+
+
+def nobody() -> None:
+    """Nobody wants to hear how a long listing goes on."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Source(Protocol):
 
     skipped: dict[bytes, str]  # folders (ending in /) that could not be looked into, and why
 
-    def files(self, after: bytes = b"") -> Iterator[Seen]: ...
+    def files(self, after: bytes = b"", heard: Heard = nobody) -> Iterator[Seen]: ...
 
     def open(self, seen: Seen) -> Any: ...
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from inspection import policies
 from inspection.models import Batch, Inspection, Intake, Role
-from inspection.services import intake_looks, intakes
+from inspection.services import batches, intake_looks, intakes
 from tests.factories.files import picture
 from tests.factories.intake import IntakeFactory, drop, look, outcomes
 
@@ -151,6 +152,36 @@ def test_the_folder_is_held_while_a_large_file_is_read(
     assert outcomes(intake) == {"L7_SN1_1.png": "accepted"}
 
 
+def test_the_folder_is_held_while_it_is_listed(
+    intake: Intake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        drop(folder, f"L7_SN{n}_1.png", picture(n))
+    scandir, held = os.scandir, []
+
+    class Slow(Listed):
+        def __iter__(self) -> Any:
+            ends = timezone.now() + timedelta(seconds=1)  # the minute is nearly over
+            Intake.objects.update(lease_expires_at=ends)
+            yield from super().__iter__()
+            held.append(Intake.objects.get().lease_expires_at > ends)
+
+    monkeypatch.setattr(intake_looks, "HEARD_EVERY_S", 0, raising=False)
+    monkeypatch.setattr(os, "scandir", lambda path: Slow(scandir(path)))
+    look(intake, 1)
+    assert held == [True]
+
+
+class Listed(list):
+    """A listing as os.scandir gives it."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 # --- what cannot be read -----------------------------------------------------------------
 
 
@@ -194,15 +225,8 @@ def test_a_file_of_which_nothing_can_be_known_keeps_nothing_else_waiting(
                 raise OSError(5, "Input/output error")
             return self.entry.stat(**how)
 
-    class Entries(list):
-        def __enter__(self) -> Any:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
     with monkeypatch.context() as patched:
-        patched.setattr(os, "scandir", lambda path: Entries(map(Entry, scandir(path))))
+        patched.setattr(os, "scandir", lambda path: Listed(map(Entry, scandir(path))))
         look(intake, 1)
     assert "sub/ cannot be looked into: Input/output error" in intake.last_error
     assert outcomes(intake) == {"sub/L7_SN1_1.png": "waiting", "sub/L7_SN2_1.png": "accepted"}
@@ -252,6 +276,28 @@ def test_a_quiet_lot_is_closed_whatever_is_wrong(
     assert intake.last_error
     assert Batch.objects.get().sealed_at is not None
     assert Inspection.objects.get().chunk is not None
+
+
+def test_a_batch_that_a_person_closes_meanwhile_costs_no_file(
+    intake: Intake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(folder, "L7_SN1_1.png", picture(1))
+    look(intake)
+    drop(folder, "L7_SN2_1.png", picture(2))
+    look(intake, 1)
+
+    def closed_just_before(batch: Batch, *_: Any, **__: Any) -> None:
+        batch.sealed_at = timezone.now()
+        policies.check_open(batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "add_image", closed_just_before)
+        look(intake, 1)
+    batches.seal(intake.created_by, Batch.objects.get())
+    assert outcomes(intake)["L7_SN2_1.png"] == "waiting"
+    look(intake, 1)
+    assert outcomes(intake)["L7_SN2_1.png"] == "accepted"
+    assert Batch.objects.filter(lot__code="L7").count() == 2
 
 
 def test_a_look_that_breaks_off_is_logged_and_said(

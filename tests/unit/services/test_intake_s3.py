@@ -92,7 +92,8 @@ def test_objects_become_inspections_and_are_left(store: Any) -> None:
     assert keys(store) == before
 
 
-def test_objects_are_moved_where_told(store: Any) -> None:
+def test_objects_are_moved_where_told(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_looks, "OTHER_NAME_STAYS_S", 0)
     intake = IntakeFactory(location=PLACE, afterwards=Intake.Afterwards.MOVE)
     for n in range(2):  # the second under the name of the first
         put(store, "aoi3/L7_SN1_1.png", picture(n))
@@ -178,6 +179,18 @@ def test_the_store_is_told_what_may_be_deleted(store: Any, monkeypatch: pytest.M
     said = "NotImplemented"
     bucket.delete(seen)
     assert not keys(store)
+
+
+def test_the_same_object_put_back_is_a_new_file(store: Any) -> None:
+    intake = IntakeFactory(location=PLACE, afterwards=Intake.Afterwards.DELETE)
+    for _ in range(2):  # the same bytes have the same ETag
+        put(store, "aoi3/L7_SN1_1.png", picture(1))
+        look(intake)
+        assert not keys(store)
+    assert list(intake.files.order_by("id").values_list("outcome", flat=True)) == [
+        "accepted",
+        "duplicate",
+    ]
 
 
 # --- much, and what breaks -----------------------------------------------------------------

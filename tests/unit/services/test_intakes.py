@@ -1,6 +1,7 @@
 """Watched folders: still files become inspections, every file is accounted for, nothing twice."""
 
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -343,10 +344,15 @@ def test_the_side_must_be_this_viewpoints(intake: Intake, folder: Path) -> None:
 # --- afterwards --------------------------------------------------------------------------
 
 
+def lies_for(path: Path, hours: float) -> None:
+    written = time.time() - hours * 3600
+    os.utime(path, (written, written))
+
+
 def test_files_are_moved_where_told(intake: Intake, folder: Path) -> None:
     Intake.objects.update(afterwards=Afterwards.MOVE)
     drop(folder, "day1/L7_SN1_1.png", picture(1))
-    drop(folder, "what.png", picture(2))
+    lies_for(drop(folder, "what.png", picture(2)), hours=2)
     look(intake)
     assert (folder / "processed/day1/L7_SN1_1.png").exists()
     assert (folder / "rejected/what.png").exists()
@@ -354,6 +360,47 @@ def test_files_are_moved_where_told(intake: Intake, folder: Path) -> None:
     assert intake.files.exclude(put_away_at=None).count() == 2
     look(intake)
     assert intake.files.count() == 2  # what was put away is not seen again
+
+
+def test_a_file_with_another_name_may_still_get_its_own(intake: Intake, folder: Path) -> None:
+    """Written as part.tmp and then renamed: it must not be moved away in between."""
+    Intake.objects.update(afterwards=Afterwards.MOVE)
+    path = drop(folder, "part.tmp", picture(1))
+    look(intake, 3)
+    assert outcomes(intake) == {"part.tmp": "rejected"}
+    path.rename(folder / "L7_SN1_1.png")
+    drop(folder, "L7_SN2_1.png", b"not a picture")  # its name does fit
+    left = drop(folder, "left.tmp", picture(2))
+    look(intake)
+    assert (folder / "processed/L7_SN1_1.png").exists()
+    assert (folder / "rejected/L7_SN2_1.png").exists()
+    assert left.exists()
+    lies_for(left, hours=2)
+    look(intake)
+    assert (folder / "rejected/left.tmp").exists()
+
+
+def test_what_is_put_back_is_a_new_file(intake: Intake, folder: Path) -> None:
+    """As `mv` and `cp -p` put it back: the same size, the same time."""
+    Intake.objects.update(afterwards=Afterwards.MOVE)
+    drop(folder, "L7_SN1_1.png", picture(1))
+    broken = drop(folder, "L7_SN2_1.png", picture(2)[:-400])
+    look(intake)
+    (folder / "processed/L7_SN1_1.png").rename(folder / "L7_SN1_1.png")
+    (folder / "rejected/L7_SN2_1.png").rename(broken)
+    look(intake)
+    assert outcomes(intake) == {"L7_SN1_1.png": "duplicate", "L7_SN2_1.png": "rejected"}
+    assert intake.files.count() == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["processed", "rejected"]
+    assert Inspection.objects.count() == 1
+
+
+def test_a_link_is_one_file_however_often_it_is_seen(intake: Intake, folder: Path) -> None:
+    Intake.objects.update(afterwards=Afterwards.MOVE)
+    (folder / "L7_SN5_1.png").symlink_to(folder.parent)
+    look(intake, 5)
+    assert intake.files.get().code == "link"
+    assert (folder / "L7_SN5_1.png").is_symlink()
 
 
 @pytest.mark.parametrize("afterwards", [Afterwards.MOVE, Afterwards.DELETE])
