@@ -104,6 +104,19 @@ def test_the_log_shows_every_file_and_narrows(intake: Intake) -> None:
     assert "AOI 3" in listed
 
 
+def test_what_is_wrong_with_a_folder_is_said(intake: Intake) -> None:
+    folder = Path(intake.location)
+    (folder / "processed").symlink_to(folder.parent)  # nothing can be moved there
+    Intake.objects.update(afterwards=Intake.Afterwards.MOVE)
+    drop(folder, "L7_SN1_1.png", picture(1))
+    for _ in range(2):
+        intake_looks.look_into(intake.pk)
+    viewer = client_of(intake, Role.VIEWER)
+    for place in (reverse("folder", args=[intake.pk]), reverse("folders")):
+        page = viewer.get(place).content.decode()
+        assert "must be folders, and no links" in page
+
+
 def test_who_may(intake: Intake) -> None:
     places = [reverse("folder", args=[intake.pk]), reverse("folder_edit", args=[intake.pk])]
     pause = reverse("folder_act", args=[intake.pk, "pause"])
