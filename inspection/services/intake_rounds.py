@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from inspection.models import Intake, IntakeFile
 
@@ -17,7 +18,10 @@ class Round:
         self.after = bytes(intake.resume_after)
         self.number = intake.round_number if self.after else intake.round_number + 1
         self._mine = Intake.objects.filter(pk=intake.pk, token=token)
-        self._waiting = intake.files.filter(outcome=IntakeFile.Outcome.WAITING)
+        # Where files are left, whether those that were read are still there is nobody's matter.
+        leaves = intake.afterwards == Intake.Afterwards.LEAVE
+        kept = {"outcome": IntakeFile.Outcome.WAITING} if leaves else {"put_away_at": None}
+        self._kept = intake.files.filter(**kept)
         self._mine.update(round_number=self.number)
 
     def saw(self, portion: list[Seen]) -> None:
@@ -30,7 +34,7 @@ class Round:
 
     def _see(self, which: Q) -> None:
         # Only forward: who lost the folder in the middle of a look must not undo a later round.
-        self._waiting.filter(which, seen_in_round__lt=self.number).update(seen_in_round=self.number)
+        self._kept.filter(which, seen_in_round__lt=self.number).update(seen_in_round=self.number)
 
     def stop_behind(self, seen: Seen) -> None:
         """The next look goes on behind this file."""
@@ -39,4 +43,7 @@ class Round:
     def end(self) -> QuerySet[IntakeFile]:
         """Every file was come to; returns those that waited and are gone."""
         self._mine.update(resume_after=b"")
-        return self._waiting.filter(seen_in_round__lt=self.number)
+        gone = self._kept.filter(seen_in_round__lt=self.number)
+        # Who moved these was killed before that was written down, or a person took them away.
+        gone.exclude(outcome=IntakeFile.Outcome.WAITING).update(put_away_at=timezone.now())
+        return gone.filter(outcome=IntakeFile.Outcome.WAITING)

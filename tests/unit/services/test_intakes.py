@@ -21,6 +21,7 @@ from inspection.models import (
     ScoringChunk,
 )
 from inspection.services import intake_looks, intakes
+from inspection.services.intake_folder import Folder
 from inspection.services.intake_sources import overlap
 from tests.factories.files import picture
 from tests.factories.intake import IntakeFactory, drop, look, outcomes
@@ -281,8 +282,6 @@ def test_an_unreadable_file_waits_with_a_sentence(
 
 def test_a_link_put_in_the_way_is_not_followed(intake: Intake, folder: Path) -> None:
     """Between the look and the reading a folder becomes a link to elsewhere."""
-    from inspection.services.intake_sources import Folder
-
     drop(folder, "sub/L7_SN1_1.png", picture(1))
     seen = next(Folder(folder).files())
     elsewhere = folder.parent / "elsewhere"
@@ -463,6 +462,29 @@ def test_killed_before_it_was_put_away_it_is_put_away_later(
     look(intake, 1)
     assert (folder / "processed/L7_SN1_1.png").exists()
     assert Inspection.objects.count() == 1
+
+
+@pytest.mark.parametrize("afterwards", [Afterwards.MOVE, Afterwards.DELETE])
+def test_killed_just_after_it_was_put_away_that_is_written_down_later(
+    intake: Intake, folder: Path, afterwards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Intake.objects.update(afterwards=afterwards)
+    drop(folder, "L7_SN1_1.png", picture(1))
+    look(intake, 1)
+    act = {"move": Folder.move, "delete": Folder.delete}[afterwards]
+
+    def killed(*args: Any) -> None:
+        act(*args)
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, act.__name__, killed)
+        with pytest.raises(SystemExit):
+            look(intake, 1)
+    assert intake.files.get().put_away_at is None
+    look(intake, 1)
+    assert intake.files.get().put_away_at is not None
+    assert outcomes(intake) == {"L7_SN1_1.png": "accepted"}
 
 
 def test_processed_may_not_lead_out_of_the_folder(intake: Intake, folder: Path) -> None:
