@@ -4,6 +4,7 @@
 Another kind is one more `EndpointKind` in KINDS and a courier (`inspection.exchange.couriers`).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from .endpoint_options import Option
 __all__ = ["KINDS", "EndpointKind", "Option", "Options"]
 
 Options = Mapping[str, Any]
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _nothing_more(address: str, options: Options) -> None:
@@ -39,6 +41,14 @@ class EndpointKind:
         """The address and options as they are kept. Raises UserError, naming the field."""
         address = _address(address.strip(), self)
         plain = [one for one in self.options if one.form != "secret"]
+        for name in given:
+            if name not in {one.name for one in plain}:
+                raise UserError(
+                    "unknown_option",
+                    f"There is no such option: {name}. There are: "
+                    f"{', '.join(one.name for one in plain) or 'none'}.",
+                    field=name,
+                )
         options = {one.name: _value(one, given.get(one.name, one.default)) for one in plain}
         self.check(address, options)
         return address, options
@@ -75,6 +85,12 @@ def _value(option: Option, given: Any) -> Any:
     if option.form == "number":
         return _number(option, given)
     value = str(given if given is not None else "").strip()[:500]
+    if CONTROL.search(value):
+        raise UserError(
+            "bad_option",
+            f"No line breaks or control characters: {option.label}.",
+            field=option.name,
+        )
     if option.required and not value:
         raise UserError("missing", f"Fill in: {option.label}.", field=option.name)
     if option.choices and value not in dict(option.choices):
