@@ -238,8 +238,8 @@ def test_reviews_stand_under_ones_own_name_unless_an_administrator_lends_another
     own = cfx(administrator, "own", product=product)
     mine = {**own.options, "reviewer": engineer.username}
     endpoints.edit(engineer, own, name="own", address=own.address, options=mine)
+    borrowed = {**own.options, "reviewer": other.username}
     with pytest.raises(UserError) as refused:
-        borrowed = {**own.options, "reviewer": other.username}
         endpoints.edit(engineer, own, name="own", address=own.address, options=borrowed)
     assert refused.value.field == "reviewer"
     lent = cfx(administrator, "lent", product=product, options={"reviewer": other.username})
