@@ -103,7 +103,9 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
         found = visible(self.user, model).filter(pk=key).first()
         if found is None:
             word = model._meta.verbose_name
-            raise UserError("no_such_thing", f"There is no {word} {key} here.", field=field)
+            raise UserError(
+                "no_such_thing", "There is no {word} {key} here.", word=word, key=key, field=field
+            )
         return found
 
     def retrieve(self, request: Request, pk: Any = None) -> Response:

@@ -267,7 +267,8 @@ class Submissions(Inspections):
         if found is None:
             raise UserError(
                 "no_such_thing",
-                f"There is no picture {key} here. Send it to /api/v1/images first.",
+                "There is no picture {key} here. Send it to /api/v1/images first.",
+                key=key,
             )
         return found
 

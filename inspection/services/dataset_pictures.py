@@ -51,7 +51,9 @@ def add_image(
     check_may_add(user, dataset)
     label = "" if label.strip().lower() == GOOD else label.strip()
     if len(label) > LABEL_LENGTH:
-        raise UserError("label_too_long", f"At most {LABEL_LENGTH} characters.", field="label")
+        raise UserError(
+            "label_too_long", "At most {most} characters.", most=LABEL_LENGTH, field="label"
+        )
     if dataset.purpose == Dataset.Purpose.GOLDEN:
         golden.check_not_learned(dataset.viewpoint, [image])
     with transaction.atomic():

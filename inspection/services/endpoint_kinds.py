@@ -65,7 +65,9 @@ def _address(address: str, kind: EndpointKind) -> str:
         known = ", ".join(f"{scheme}://" for scheme in kind.schemes)
         raise UserError(
             "bad_address",
-            f"Write the whole address, beginning with {known} For example: {example}",
+            "Write the whole address, beginning with {known} For example: {example}",
+            known=known,
+            example=example,
             field="address",
         )
     if parts.username or parts.password:
@@ -92,9 +94,11 @@ def _value(option: Option, given: Any) -> Any:
             field=option.name,
         )
     if option.required and not value:
-        raise UserError("missing", f"Fill in: {option.label}.", field=option.name)
+        raise UserError("missing", "Fill in: {label}.", label=option.label, field=option.name)
     if option.choices and value not in dict(option.choices):
-        raise UserError("bad_choice", f"Choose one for: {option.label}.", field=option.name)
+        raise UserError(
+            "bad_choice", "Choose one for: {label}.", label=option.label, field=option.name
+        )
     return value
 
 
@@ -103,15 +107,17 @@ def _number(option: Option, given: Any) -> int:
         return int(given)
     except (TypeError, ValueError):
         raise UserError(
-            "bad_number", f"Write a whole number for: {option.label}.", field=option.name
+            "bad_number",
+            "Write a whole number for: {label}.",
+            label=option.label,
+            field=option.name,
         ) from None
 
 
 def _check_webhook(address: str, options: Options) -> None:
     """What a name leads to is checked at every delivery; what is plain already is said now."""
-    refused = webhook_addresses.refused_at_once(address)
-    if refused:
-        raise UserError("address_not_allowed", refused, field="address")
+    if refused := webhook_addresses.refused_at_once(address):
+        raise refused
 
 
 KINDS: dict[str, EndpointKind] = {

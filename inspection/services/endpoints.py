@@ -211,7 +211,7 @@ def enable(user: User | None, endpoint: Endpoint) -> None:
     with transaction.atomic():
         off = Endpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
         if not off.update(disabled_at=None, disabled_because=""):
-            raise WrongState("already_on", f"{endpoint} is on already.")
+            raise WrongState("already_on", "{endpoint} is on already.", endpoint=endpoint)
         endpoint.refresh_from_db()
         _write_down(user, "endpoint.enabled", endpoint, {})
 
@@ -309,7 +309,9 @@ def send_test(user: User | None, endpoint: Endpoint) -> Delivery:
             "no_test", "Only webhooks take a test event; a broker shows by connecting."
         )
     if not endpoint.enabled:
-        raise WrongState("is_off", f"{endpoint} is switched off. Switch it on first.")
+        raise WrongState(
+            "is_off", "{endpoint} is switched off. Switch it on first.", endpoint=endpoint
+        )
     with transaction.atomic():
         event = OutboxEvent.objects.create(
             type=TEST_EVENT, product=endpoint.product, payload={"endpoint": endpoint.name}
@@ -378,7 +380,9 @@ def _types(types: Iterable[str]) -> list[str]:
     chosen = list(dict.fromkeys(types))
     for one in chosen:
         if one not in EventType.values:
-            raise UserError("unknown_event", f"There is no event “{one}”.", field="event_types")
+            raise UserError(
+                "unknown_event", "There is no event “{event}”.", event=one, field="event_types"
+            )
     return chosen
 
 
@@ -389,5 +393,8 @@ def _save(endpoint: Endpoint, **how: Any) -> None:
             endpoint.save(**how)
     except IntegrityError:
         raise UserError(
-            "name_taken", f"There is an endpoint “{endpoint.name}” already.", field="name"
+            "name_taken",
+            "There is an endpoint “{name}” already.",
+            name=endpoint.name,
+            field="name",
         ) from None

@@ -76,8 +76,10 @@ class Incoming:
         if self.received < self.size:
             raise UserError(
                 "incomplete_transfer",
-                f"{self.name} did not arrive whole ({self.received} of {self.size} bytes). "
-                "Send it again.",
+                "{name} did not arrive whole ({received} of {size} bytes). Send it again.",
+                name=self.name,
+                received=self.received,
+                size=self.size,
             )
 
 
@@ -85,8 +87,9 @@ def other_archive(name: str) -> UserError:
     """The refusal of rar, 7z, tar and the like."""
     return UserError(
         "other_archive",
-        f"{name} is an archive of a kind that is not read here. Unpack it and send the pictures, "
+        "{name} is an archive of a kind that is not read here. Unpack it and send the pictures, "
         "or pack them as a .zip file.",
+        name=name,
     )
 
 
@@ -94,7 +97,9 @@ def check_key(client_key: str) -> None:
     """Raise unless the sender's key for a file can be kept."""
     if not 0 < len(client_key) <= KEY_LENGTH or "\x00" in client_key:
         raise UserError(
-            "bad_client_key", f"X-Client-Key must have 1 to {KEY_LENGTH} characters, none NUL."
+            "bad_client_key",
+            "X-Client-Key must have 1 to {most} characters, none NUL.",
+            most=KEY_LENGTH,
         )
 
 

@@ -86,7 +86,7 @@ class _Look:
         self.user = intake.created_by
         self.decided = 0
         self.until = time.monotonic() + LOOK_S
-        self.troubles: list[str] = []
+        self.troubles: list[UserError] = []
 
     def run(self) -> None:
         """Raises UserError where the folder as a whole cannot be worked on, Taken, or nothing."""
@@ -98,7 +98,7 @@ class _Look:
             self._dispatch()
         self._seal_quiet()
         if self.troubles:
-            raise UserError("not_put_away", self.troubles[0])
+            raise self.troubles[0]
 
     def _files(self, source: Source) -> None:
         there: set[str] = set()
@@ -196,22 +196,27 @@ class _Look:
         if not seen.is_clean:
             raise UserError(
                 "bad_name",
-                f"The name {seen.shown!r} has signs that cannot be read, or is too long. Rename "
-                "the file.",
+                "The name {name!r} has signs that cannot be read, or is too long. Rename the file.",
+                name=seen.shown,
             )
         said = read_name(self.intake.pattern, seen.shown)
         if said is None:
             raise UserError(
                 "other_name",
-                f"{seen.shown} is not named like {self.intake.pattern}. Rename the file, or "
-                "correct the pattern and copy it here again.",
+                "{name} is not named like {pattern}. Rename the file, or correct the pattern and "
+                "copy it here again.",
+                name=seen.shown,
+                pattern=self.intake.pattern,
             )
         viewpoint = self.intake.viewpoint
         sides = {viewpoint.side.casefold(), viewpoint.code.casefold()}
         if said.side and viewpoint.side and said.side.casefold() not in sides:
             raise UserError(
                 "other_side",
-                f"{seen.shown} shows side {said.side}; this folder is for side {viewpoint.side}.",
+                "{name} shows side {side}; this folder is for side {other}.",
+                name=seen.shown,
+                side=said.side,
+                other=viewpoint.side,
             )
         return said
 
@@ -272,10 +277,14 @@ class _Look:
         except UserError:
             return  # it changed or went: the next look sees what is there
         except Exception as error:
-            self.troubles.append(
-                f"{seen.shown} was taken, but cannot be moved or deleted: {error}. Give Kintsugi "
-                "the right to write there, or let the files be left."
+            trouble = UserError(
+                "not_put_away",
+                "{name} was taken, but cannot be moved or deleted: {error}. Give Kintsugi the "
+                "right to write there, or let the files be left.",
+                name=seen.shown,
+                error=error,
             )
+            self.troubles.append(trouble)
             return
         IntakeFile.objects.filter(pk=row.pk).update(put_away_at=timezone.now())
 

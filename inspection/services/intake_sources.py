@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy
 
 from inspection.errors import UserError
 
@@ -70,14 +71,22 @@ def source_of(location: str) -> Source:
 def allowed_folder(location: str) -> Path:
     """The folder, links resolved, below one of KINTSUGI_INTAKE_ROOTS."""
     if not location.startswith("/") or "\x00" in location:
-        raise _bad("The folder must be a full path, such as /mnt/aoi3, or s3://bucket/prefix.")
+        raise UserError(
+            "bad_location",
+            "The folder must be a full path, such as /mnt/aoi3, or s3://bucket/prefix.",
+            field="location",
+        )
     folder = Path(location).resolve()
     roots = [Path(root).resolve() for root in settings.INTAKE_ROOTS if not root.startswith(S3)]
     if not any(folder.is_relative_to(root) for root in roots):
-        raise _bad(_not_allowed(location))
+        raise _not_allowed(location)
     own = Path(settings.VAR_DIR)
     if folder.is_relative_to(own) or own.is_relative_to(folder):
-        raise _bad("The folder of Kintsugi's own data cannot be watched.")
+        raise UserError(
+            "bad_location",
+            "The folder of Kintsugi's own data cannot be watched.",
+            field="location",
+        )
     return folder
 
 
@@ -85,29 +94,30 @@ def _bucket(location: str) -> "Bucket":
     roots = [root.rstrip("/") for root in settings.INTAKE_ROOTS if root.startswith(S3)]
     place = location.rstrip("/")
     if not any(place == root or place.startswith(f"{root}/") for root in roots):
-        raise _bad(_not_allowed(location))
+        raise _not_allowed(location)
     bucket, _slash, prefix = place.removeprefix(S3).partition("/")
     return Bucket(bucket, f"{prefix}/" if prefix else "")
 
 
-def _not_allowed(location: str) -> str:
-    roots = ", ".join(settings.INTAKE_ROOTS) or "nothing yet"
-    return (
-        f"{location} may not be watched. An administrator allows folders by "
-        f"KINTSUGI_INTAKE_ROOTS; allowed is: {roots}."
+def _not_allowed(location: str) -> UserError:
+    return UserError(
+        "bad_location",
+        "{location} may not be watched. An administrator allows folders by KINTSUGI_INTAKE_ROOTS; "
+        "allowed is: {roots}.",
+        location=location,
+        roots=", ".join(settings.INTAKE_ROOTS) or gettext_lazy("nothing yet"),
+        field="location",
     )
-
-
-def _bad(message: str) -> UserError:
-    return UserError("bad_location", message, field="location")
 
 
 def gone(location: str, error: Exception) -> UserError:
     """The place itself cannot be looked into."""
     return UserError(
         "no_folder",
-        f"{location} cannot be looked into: {_reason(error)}. Check the path, the network drive "
-        "and the rights; it is tried again every few seconds.",
+        "{location} cannot be looked into: {reason}. Check the path, the network drive and the "
+        "rights; it is tried again every few seconds.",
+        location=location,
+        reason=_reason(error),
     )
 
 
@@ -217,7 +227,9 @@ def _changed(found: os.stat_result, seen: Seen) -> bool:
 
 def changed(seen: Seen) -> UserError:
     """It is being written again; it waits until that ends."""
-    return UserError("changed", f"{seen.shown} changed while it was read; it is read again.")
+    return UserError(
+        "changed", "{name} changed while it was read; it is read again.", name=seen.shown
+    )
 
 
 def _unreadable(seen: Seen, error: OSError) -> UserError:
@@ -227,22 +239,27 @@ def _unreadable(seen: Seen, error: OSError) -> UserError:
         return is_link(seen)
     return UserError(
         "unreadable",
-        f"{seen.shown} cannot be read: {_reason(error)}. Give Kintsugi the right to read it; it "
-        "is tried again.",
+        "{name} cannot be read: {reason}. Give Kintsugi the right to read it; it is tried again.",
+        name=seen.shown,
+        reason=_reason(error),
     )
 
 
 def vanished(seen: Seen) -> UserError:
     """Somebody took it away before it was read."""
     return UserError(
-        "vanished", f"{seen.shown} disappeared before it was read. Copy it here again."
+        "vanished",
+        "{name} disappeared before it was read. Copy it here again.",
+        name=seen.shown,
     )
 
 
 def is_link(seen: Seen) -> UserError:
     """Links might lead out of the folder."""
     return UserError(
-        "link", f"{seen.shown} is a link, and links are not followed. Copy the file itself here."
+        "link",
+        "{name} is a link, and links are not followed. Copy the file itself here.",
+        name=seen.shown,
     )
 
 
@@ -302,7 +319,12 @@ class Bucket:
             return vanished(seen)
         if code in ("PreconditionFailed", "412"):
             return changed(seen)
-        return UserError("unreadable", f"{seen.shown} cannot be read: {error}. It is tried again.")
+        return UserError(
+            "unreadable",
+            "{name} cannot be read: {reason}. It is tried again.",
+            name=seen.shown,
+            reason=error,
+        )
 
     def move(self, seen: Seen, folder: str, mark: str) -> None:
         """Copy, then delete: killed in between, both are done once more."""

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from inspection.errors import NotAllowed, UserError, WrongState
 from inspection.models import PartialFile, Upload, UploadArchive, UploadReceipt, User
@@ -45,7 +46,8 @@ class WrongOffset(UserError):
     """The sender goes on from another place than what is kept here."""
 
     def __init__(self, offset: int) -> None:
-        super().__init__("wrong_offset", f"{offset} bytes of this file are here. Go on from there.")
+        sentence = gettext_noop("{offset} bytes of this file are here. Go on from there.")
+        super().__init__("wrong_offset", sentence, offset=offset)
         self.offset = offset
 
 
@@ -85,7 +87,9 @@ def begin(
     _check_length(length, most_mb(upload), display_name(file_name))
     if len(metadata) > METADATA_LENGTH:
         raise UserError(
-            "metadata_too_long", f"Upload-Metadata must be at most {METADATA_LENGTH} characters."
+            "metadata_too_long",
+            "Upload-Metadata must be at most {most} characters.",
+            most=METADATA_LENGTH,
         )
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(username=F("username"))  # one of theirs at a time
@@ -109,12 +113,16 @@ def most_mb(upload: Upload | None) -> int:
 
 def _check_length(length: int, limit_mb: int, name: str) -> None:
     if length == 0:
-        raise UserError("empty_file", f"{name} is empty (0 bytes). Send the picture anew.")
+        raise UserError(
+            "empty_file", "{name} is empty (0 bytes). Send the picture anew.", name=name
+        )
     if length > limit_mb * MB:
         raise UserError(
             "too_large",
-            f"{name} is larger than {limit_mb} MB. Split it, or ask an administrator to raise "
-            "the limit.",
+            "{name} is larger than {limit} MB. Split it, or ask an administrator to raise the "
+            "limit.",
+            name=name,
+            limit=limit_mb,
         )
 
 
@@ -126,9 +134,11 @@ def _check_quota(user: User, length: int) -> None:
     ):
         raise UserError(
             "too_much_unfinished",
-            f"{held / GB:.1f} GB of yours are announced and not yet here; at most "
-            f"{settings.MAX_UNFINISHED_MB * MB / GB:.1f} GB or {settings.MAX_UNFINISHED_FILES} "
-            "files may be. Finish or give up one of them first.",
+            "{held:.1f} GB of yours are announced and not yet here; at most {most:.1f} GB or "
+            "{files} files may be. Finish or give up one of them first.",
+            held=held / GB,
+            most=settings.MAX_UNFINISHED_MB * MB / GB,
+            files=settings.MAX_UNFINISHED_FILES,
         )
 
 
@@ -229,8 +239,9 @@ def append(
         if offset + size > partial.length:
             raise UserError(
                 "too_much",
-                f"{partial.length} bytes were announced; this piece would end at "
-                f"{offset + size}. Send the rest only.",
+                "{length} bytes were announced; this piece would end at {end}. Send the rest only.",
+                length=partial.length,
+                end=offset + size,
             )
         if not partial.finished_at:
             check_free_space(size / GB)
