@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy
 
 from inspection.errors import NotAllowed, WrongState
 from inspection.models import (
@@ -217,7 +217,7 @@ def check_next_state(now: str, then: str) -> None:
     """Whether a review may bring a part from `now` to `then`."""
     allowed = NEXT_STATES[ReviewState(now)]
     if then not in allowed:
-        nothing = gettext("nothing: it is closed for good")
+        nothing = gettext_lazy("nothing: it is closed for good")
         raise WrongState(
             "bad_transition",
             "A part that is “{now}” cannot become “{then}”; it can become: {states}.",

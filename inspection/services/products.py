@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 from django.utils.translation import gettext_noop as _
 
 from inspection import policies
@@ -205,14 +206,22 @@ def _validate(thing: Product | Viewpoint) -> None:
         raise UserError(
             "invalid",
             "{label}: {trouble}",
-            label=_label(thing, key),
+            label=gettext_lazy(_label(thing, key)),
             trouble=" ".join(messages),
             field=key,
         ) from error
 
 
 def _wrong(key: str, sentence: str) -> UserError:
-    return UserError("invalid", sentence, label=_label(Product, key), field=key)
+    return UserError("invalid", sentence, label=gettext_lazy(_label(Product, key)), field=key)
+
+
+# Names of fields that no form shows under this name: written here to be translated.
+_("Opportunities per unit")
+_("Cost escape")
+_("Cost overkill")
+_("Share of passed parts drawn for an audit")
+_("Share of reviewed parts that get a blind second look")
 
 
 def _label(thing: Product | Viewpoint | type[Product], key: str) -> str:

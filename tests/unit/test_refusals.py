@@ -1,6 +1,7 @@
 """A refusal is one sentence with gaps, so that it can be said in the reader's language."""
 
 import ast
+import io
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,7 @@ from django.utils import translation
 from inspection.errors import UserError, WrongState
 from inspection.management.commands.makemessages import REFUSALS
 from inspection.models import JobState
+from inspection.services.images import store_image
 from tests.unit.test_translation import catalogue
 
 BASE = Path(settings.BASE_DIR)
@@ -124,6 +126,13 @@ def test_the_reader_sees_their_language_and_the_log_sees_english() -> None:
         "這項工作已經結束：失敗。",
         "This job has ended already: Failed.",
     )
+
+
+def test_what_is_wrong_with_a_picture_is_said_in_the_readers_language(db: None) -> None:
+    with translation.override("zh-hant"), pytest.raises(UserError) as refused:
+        store_image(None, "part 7.png", io.BytesIO(b"words"))
+    assert refused.value.message == "part 7.png：內容是文字。請傳送 PNG、JPEG、TIFF 或 BMP。"
+    assert str(refused.value) == ("part 7.png: The content is text. Send PNG, JPEG, TIFF or BMP.")
 
 
 @pytest.mark.parametrize(
