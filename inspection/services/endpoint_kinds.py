@@ -45,8 +45,9 @@ class EndpointKind:
             if name not in {one.name for one in plain}:
                 raise UserError(
                     "unknown_option",
-                    f"There is no such option: {name}. There are: "
-                    f"{', '.join(one.name for one in plain) or 'none'}.",
+                    "There is no such option: {name}. There are: {known}.",
+                    name=name,
+                    known=", ".join(one.name for one in plain) or "–",
                     field=name,
                 )
         options = {one.name: _value(one, given.get(one.name, one.default)) for one in plain}
@@ -90,7 +91,8 @@ def _value(option: Option, given: Any) -> Any:
     if CONTROL.search(value):
         raise UserError(
             "bad_option",
-            f"No line breaks or control characters: {option.label}.",
+            "No line breaks or control characters: {label}.",
+            label=option.label,
             field=option.name,
         )
     if option.required and not value:

@@ -248,7 +248,9 @@ def delete(user: User | None, endpoint: Endpoint) -> None:
             return
         except IntegrityError:  # a verdict that began before: its delivery is there by now
             continue
-    raise WrongState("still_told", f"{endpoint} is off, but still being told. Delete it again.")
+    raise WrongState(
+        "still_told", "{name} is off, but still being told. Delete it again.", name=endpoint.name
+    )
 
 
 def _forget_deliveries(endpoint: Endpoint) -> None:
