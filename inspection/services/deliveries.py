@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from inspection.models import Delivery, DeliveryAttempt, Endpoint, OutboxEvent
 
+from .foreign_text import storable
+
 # Standard Webhooks 1.0.0: after a first try, these waits; then given up.
 DELAYS = (
     timedelta(seconds=5),
@@ -105,8 +107,8 @@ def settle(
             number=number,
             status_code=outcome.status_code,
             duration_ms=took_ms,
-            error=outcome.error[:300],
-            answer=outcome.answer[:300],
+            error=storable(outcome.error, 300),
+            answer=storable(outcome.answer, 300),
         )
     return True
 

@@ -217,9 +217,10 @@ def enable(user: User | None, endpoint: Endpoint) -> None:
 
 
 def gone(endpoint: Endpoint) -> None:
-    """The receiver answered 410: nothing more is sent, and its engineers are told."""
+    """The receiver answered 410: nothing more is sent, and its engineers are told, once."""
     with transaction.atomic():
-        _switch_off(None, endpoint, "its receiver answered 410 Gone")
+        if not _switch_off(None, endpoint, "its receiver answered 410 Gone"):
+            return  # several deliveries were on their way at once
         notify(
             role_needed(endpoint.product),
             kind="endpoint",
@@ -339,13 +340,15 @@ def _afresh() -> dict[str, Any]:
     }
 
 
-def _switch_off(user: User | None, endpoint: Endpoint, reason: str) -> None:
+def _switch_off(user: User | None, endpoint: Endpoint, reason: str) -> bool:
+    """False where it is off already."""
     with transaction.atomic():
         on = Endpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
         if not on.update(disabled_at=timezone.now(), disabled_because=reason[:300]):
-            return  # done already
+            return False
         endpoint.refresh_from_db()
         _write_down(user, "endpoint.disabled", endpoint, {}, because=reason)
+    return True
 
 
 def _write_down(
