@@ -39,6 +39,7 @@ from inspection.models import (
     User,
     Viewpoint,
 )
+from inspection.models.inspection import FREED
 
 from . import outbox
 from .access import require
@@ -52,7 +53,6 @@ KEY_LENGTH = 255
 KEYS_KEPT = timedelta(days=30)
 RECEIVING_S = 60
 MAIN = "main"
-FREED = "expired:"  # what the keys of old rows become
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def free_expired_keys() -> int:
     """Keys of more than 30 days ago may be used again; external ids never. Returns how many."""
     expired = Submission.objects.filter(expires_at__lte=timezone.now())
     waiting = expired.exclude(idempotency_key__startswith=FREED)
-    return sum(_free_key(one) for one in waiting.only("pk").iterator())
+    return sum(_free_key(one) for one in waiting.only("pk"))
 
 
 def _free_key(submission: Submission) -> int:
