@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -287,6 +287,8 @@ def _write(
     os.fsync(file.fileno())
     rows = PartialFile.objects.filter(pk=partial.pk, offset=partial.offset, finished_at=None)
     if not rows.update(offset=begin_at + came, expires_at=_expiry()):
+        if not PartialFile.objects.filter(pk=partial.pk).exists():
+            raise Gone("expired", "This file was not finished in time. Begin again.")
         partial.refresh_from_db()
         raise WrongOffset(partial.offset)  # somebody wrote whom the lock of this disk did not hold
     partial.refresh_from_db(fields=["offset", "expires_at"])
@@ -390,10 +392,15 @@ def tidy() -> int:
         with contextlib.suppress(UserError, WrongState):
             settle(partial)
     old = now - timedelta(hours=settings.UNFINISHED_HOURS)
-    ended = PartialFile.objects.filter(finished_at=None, expires_at__lt=now)
-    ended |= PartialFile.objects.filter(finished_at__lt=old)
-    gone = list(ended)
-    for partial in gone:
-        PartialFile.objects.filter(pk=partial.pk).delete()
+    ended = PartialFile.objects.filter(
+        Q(finished_at=None, expires_at__lt=now) | Q(finished_at__lt=old)
+    )
+    return sum(_forget(partial, ended) for partial in list(ended))
+
+
+def _forget(partial: PartialFile, ended: "QuerySet[PartialFile]") -> bool:
+    """Delete it unless a piece came since it was found: that gave it new time."""
+    deleted, _ = ended.filter(pk=partial.pk).delete()
+    if deleted:
         partial.path.unlink(missing_ok=True)
-    return len(gone)
+    return bool(deleted)

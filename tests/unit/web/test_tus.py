@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.utils import timezone
 
@@ -285,6 +286,27 @@ def test_tidying_leaves_what_may_go_on(sender: Sender) -> None:
 
 
 # --- whose it is -------------------------------------------------------------------------
+
+
+def test_a_piece_that_came_while_it_was_tidied_is_kept(sender: Sender) -> None:
+    content = picture(1)
+    places = [sender.announce(content, key=key) for key in ("k1", "k2")]
+    for place in places:
+        sender.piece(place, 0, content[:100])
+    PartialFile.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    first, second = PartialFile.objects.order_by("id")
+
+    def renew(instance: PartialFile, **_: Any) -> None:
+        soon = timezone.now() + timedelta(hours=1)
+        PartialFile.objects.exclude(pk=instance.pk).update(expires_at=soon)
+
+    pre_delete.connect(renew, sender=PartialFile)
+    try:
+        assert resumable.tidy() == 1
+    finally:
+        pre_delete.disconnect(renew, sender=PartialFile)
+    assert list(PartialFile.objects.all()) == [second]
+    assert (first.path.exists(), second.path.exists()) == (False, True)
 
 
 def test_of_others_nobody_learns_anything(sender: Sender) -> None:
