@@ -30,6 +30,7 @@ from inspection.models import (
 from . import announce, batch_end, outbox
 from .access import require
 from .audit import record
+from .batch_counts import batch_summaries as batch_summaries
 from .batch_counts import batch_summary as batch_summary
 from .disk import check_free_space
 from .locking import lock_row
