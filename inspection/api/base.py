@@ -24,10 +24,12 @@ PAGING = ("cursor", "limit")  # read by the paginator
 
 
 class Base(APIView):
-    """`noun`: what scopes call it; see permissions.HasScope. `queries`: by action, what its
-    address may ask after the `?`; anything else is a 422. What was asked is in `query`."""
+    """`noun`: what scopes call it; `also`: a scope that an action needs besides; see
+    permissions.HasScope. `queries`: by action, what its address may ask after the `?`; anything
+    else is a 422. What was asked is in `query`."""
 
     noun: ClassVar[str | None] = None
+    also: str | None = None
     queries: ClassVar[dict[str, type[Strict]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

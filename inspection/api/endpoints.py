@@ -177,7 +177,8 @@ class Endpoints(Nouns[Endpoint]):
 
     @extend_schema(responses={204: None}, parameters=[IF_MATCH])
     def destroy(self, request: Request, pk: Any = None) -> Response:
-        """Remove it with its log and with what waits for it. With `If-Match` only as it was read."""
+        """Remove it with its log and with what waits for it; with `If-Match` only as it was
+        read."""
         endpoint = self.get_object()
         with transaction.atomic():
             lock_row(endpoint)
