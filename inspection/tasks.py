@@ -17,10 +17,10 @@ from inspection.services import (
     report_schedules,
     retraining_plans,
     scoring,
+    scoring_upkeep,
     tidying,
     training,
     uploads,
-    warm_models,
 )
 
 
@@ -107,7 +107,7 @@ def look_into_folders() -> None:
 
 
 @worker_process_init.connect
-def keep_models_warm(**_: object) -> None:
+def look_after_scoring(**_: object) -> None:
     """In every task process of a scoring worker: this runs in the child, after the fork."""
     if Lane.FAST in current_app.amqp.queues.consume_from:
-        warm_models.start()
+        scoring_upkeep.start()
