@@ -1,12 +1,18 @@
 """A file on its way in: what it is called, what it seems to be, and whether all of it came."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO
 
+from django.conf import settings
+
 from inspection.errors import UserError
+
+from .disk import GB, check_free_space
+from .images import staged
 
 KEY_LENGTH = 80
 MEMBER_KEY_LENGTH = 400
@@ -21,7 +27,8 @@ class Incoming:
     """A stream that can be read once, with its first bytes looked at before.
 
     `size` is how many bytes the sender announced; `received` is how many came. `heard` is
-    called at the first read and about twice a minute while more comes.
+    called at the first read and about twice a minute while more comes. `path`: where in the
+    staging folder all of it lies, where it came in pieces.
     """
 
     def __init__(
@@ -30,8 +37,10 @@ class Incoming:
         stream: IO[bytes],
         size: int,
         heard: Callable[[], None] | None = None,
+        path: Path | None = None,
     ) -> None:
         self.name = name
+        self.path = path
         self.size = size
         self.received = 0
         self._stream = stream
@@ -111,3 +120,17 @@ def key_of_path(path: str, *, limit: int = KEY_LENGTH) -> str:
 def folder_of(name: str) -> str:
     """The name of the folder that holds the file: `test/scratch/001.png` → `scratch`."""
     return PurePosixPath(name).parent.name
+
+
+def stage(file: Incoming, target: Path) -> int:
+    """Have the zip at `target`; returns its size. One that lies here already gets a second name:
+    gigabytes are not written twice, and a kill before the row is written loses nothing."""
+    if file.path:
+        with contextlib.suppress(OSError):  # a disk that knows no second names
+            target.hardlink_to(file.path)
+            return file.size
+    check_free_space(file.size / GB)
+    with staged(file.name, file, limit_mb=settings.MAX_ARCHIVE_MB) as here:  # type: ignore[arg-type]
+        file.check_whole()
+        here.path.rename(target)
+        return here.size

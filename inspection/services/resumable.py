@@ -21,14 +21,15 @@ from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from inspection.errors import NotAllowed, UserError, WrongState
+from inspection.errors import UserError, WrongState
 from inspection.models import PartialFile, Upload, UploadArchive, UploadReceipt, User
 
-from . import pictures, receipts, uploads
+from . import dataset_pictures, receipts, uploads
 from .audit import record
 from .disk import GB, check_free_space
-from .images import MB, display_name, store_image
-from .incoming import Incoming, check_key, other_archive
+from .images import MB, display_name
+from .incoming import check_key
+from .partial_end import finish
 
 BLOCK = 1 << 20
 METADATA_LENGTH = 2000
@@ -81,9 +82,7 @@ def begin(
     where the disk has no room for all that was announced.
     """
     check_key(client_key)
-    if upload:
-        uploads.check_may_send(user, upload)
-        receipts.renew(upload)
+    _check_may_send(user, upload)
     _check_length(length, most_mb(upload), display_name(file_name))
     if len(metadata) > METADATA_LENGTH:
         raise UserError(
@@ -104,6 +103,15 @@ def begin(
             metadata=metadata,
             expires_at=_expiry(),
         )
+
+
+def _check_may_send(user: User, upload: Upload | None) -> None:
+    """Raise unless `user` may bring pictures there; an upload that something comes for is alive."""
+    if upload is None:
+        dataset_pictures.check_may_send(user)
+    else:
+        uploads.check_may_send(user, upload)
+        receipts.renew(upload)
 
 
 def most_mb(upload: Upload | None) -> int:
@@ -229,9 +237,7 @@ def append(
     What came of a piece that breaks off is kept, unless it has a checksum. The last piece also
     takes the whole file where it belongs. Raises Gone, Busy, WrongOffset, WrongChecksum.
     """
-    if partial.upload:
-        uploads.check_may_send(partial.owner, partial.upload)
-        receipts.renew(partial.upload)
+    _check_may_send(partial.owner, partial.upload)
     with _held(partial) as file:
         here = offset_of(partial)
         if offset != here:
@@ -247,7 +253,7 @@ def append(
             check_free_space(size / GB)
             _write(partial, file, stream, size, checksum)
             if partial.whole:
-                _finish(partial)
+                finish(partial)
     return partial.offset
 
 
@@ -320,58 +326,7 @@ def settle(partial: PartialFile) -> None:
         return
     with contextlib.suppress(Busy, Gone), _held(partial):
         if not partial.finished_at:
-            _finish(partial)
-
-
-def _finish(partial: PartialFile) -> None:
-    """Take the whole file as every other, and let its bytes go. Safe to run again after a kill:
-    a file with the same key, and a picture with the same bytes, is taken once.
-
-    Raises UserError only for what passes (a full disk): the bytes stay, and it is tried again.
-    """
-    fields: dict[str, object] = {}
-    try:
-        with partial.path.open("rb") as stream:
-            fields = _take(partial, stream)
-    except UserError as refusal:
-        if refusal.code in receipts.PASSING:
-            raise
-        fields = {"code": refusal.code, "message": refusal.message}
-    PartialFile.objects.filter(pk=partial.pk, finished_at=None).update(
-        finished_at=timezone.now(), **fields
-    )
-    partial.path.unlink(missing_ok=True)
-    partial.refresh_from_db()
-
-
-def _take(partial: PartialFile, stream: IO[bytes]) -> dict[str, object]:
-    owner = partial.owner
-    if partial.upload:
-        taken = uploads.receive_file(
-            owner,
-            partial.upload,
-            client_key=partial.client_key,
-            name=partial.file_name,
-            stream=stream,
-            size=partial.length,
-        )
-        return _said_of(taken)
-    if not owner.is_active:
-        raise NotAllowed("not_allowed", "Whoever sent this may no longer sign in.")
-    file = Incoming(partial.file_name, stream, partial.length)
-    if file.is_zip or file.is_other_archive:
-        raise other_archive(partial.file_name)
-    image, _ = store_image(owner, partial.file_name, file)  # type: ignore[arg-type]
-    pictures.own(owner, image)
-    return {"image": image}
-
-
-def _said_of(taken: UploadReceipt | UploadArchive) -> dict[str, object]:
-    if isinstance(taken, UploadArchive):
-        return {}
-    refused = taken.outcome == UploadReceipt.Outcome.REFUSED
-    said = {"code": taken.code, "message": taken.message} if refused else {}
-    return {"image": taken.image, **said}
+            finish(partial)
 
 
 def give_up(user: User, partial: PartialFile) -> None:
