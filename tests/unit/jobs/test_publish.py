@@ -15,6 +15,7 @@ from inspection.jobs.cancel import request_cancel
 from inspection.models import JobState, Lane, ScoringChunk
 from inspection.services import scoring_upkeep
 from tests.factories.jobs import make_batch, make_chunk
+from tests.processes import EmbeddedRedis
 
 pytestmark = pytest.mark.django_db
 Broker = Callable[..., list[str]]
@@ -61,6 +62,23 @@ def test_a_unit_is_tried_twice_at_once(
     tried, one = broker(failures=1), unit()
     enqueue(one, django_capture_on_commit_callbacks)
     assert tried == ["fast", "fast"]
+    assert one.published_at is not None
+
+
+def test_a_redis_that_was_restarted_gets_the_message_at_once(
+    redis_server: EmbeddedRedis | None,
+    empty_queues: None,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    if redis_server is None:
+        pytest.skip("the Redis of TEST_REDIS_URL is not ours to stop")
+    monkeypatch.setattr(publishing, "_silent_until", 0.0)
+    enqueue(unit(), django_capture_on_commit_callbacks)  # a connection that will be stale
+    redis_server.stop()
+    redis_server.start()
+    one = unit()
+    enqueue(one, django_capture_on_commit_callbacks)
     assert one.published_at is not None
 
 
