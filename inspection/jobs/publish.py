@@ -30,8 +30,8 @@ BROKER_DOWN = (BrokerError, KombuError, RedisError, OSError)
 
 # After a failure nothing is sent for a while: a batch of hundreds of chunks must not wait for
 # a time-out hundreds of times. The reaper sends what was left out. Somebody waits for a single
-# unit, so it is tried at once a second time (a Redis that was restarted refuses only the old
-# connection) and keeps silent only where the broker hangs, which would hold up whoever submits.
+# unit, so it is tried at once a second time (a connection that broke says nothing of the next
+# one) and keeps silent only where the broker hangs, which would hold up whoever submits.
 PAUSE_AFTER_FAILURE_S = 5.0
 HANGS_S = 1.0
 _silent_until = 0.0

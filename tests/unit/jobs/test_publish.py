@@ -65,7 +65,7 @@ def test_a_unit_is_tried_twice_at_once(
     assert one.published_at is not None
 
 
-def test_a_redis_that_was_restarted_gets_the_message_at_once(
+def test_a_redis_that_comes_back_gets_the_next_message_at_once_and_what_is_left_soon(
     redis_server: EmbeddedRedis | None,
     empty_queues: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -74,12 +74,17 @@ def test_a_redis_that_was_restarted_gets_the_message_at_once(
     if redis_server is None:
         pytest.skip("the Redis of TEST_REDIS_URL is not ours to stop")
     monkeypatch.setattr(publishing, "_silent_until", 0.0)
-    enqueue(unit(), django_capture_on_commit_callbacks)  # a connection that will be stale
+    lost, one = unit(), unit(queued_at=timezone.now())
     redis_server.stop()
-    redis_server.start()
-    one = unit()
+    try:
+        enqueue(lost, django_capture_on_commit_callbacks)
+    finally:
+        redis_server.start()
+    assert lost.published_at is None
     enqueue(one, django_capture_on_commit_callbacks)
     assert one.published_at is not None
+    assert reaper.publish_units() == 1
+    assert publishing.waiting_messages("fast") == 2
 
 
 def test_a_failure_silences_batches_and_not_units(
