@@ -60,7 +60,7 @@ screenshots: dev browser  ## pictures of the pages for README and docs
 	@$(PY) tests/functional/screenshots.py
 
 messages: dev  ## gather the sentences of the pages and compile the translations (needs gettext)
-	$(PY) manage.py makemessages -l zh_Hant --no-location --no-wrap --no-obsolete -i tests -i benchmarks -i ml -i .venv -i var
+	$(PY) manage.py makemessages -l zh_Hant --no-location --no-wrap --no-obsolete -i tests -i benchmarks -i .venv -i var
 	$(PY) manage.py compilemessages -i .venv
 
 clean:  ## remove what tools leave behind (keeps .venv and var)

@@ -1,19 +1,29 @@
 """What may go wrong in a way that a person can mend. Pages and API show `message`."""
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 
 
 class UserError(Exception):
     """A refusal with its cause and its remedy in one or two sentences.
 
-    `code` is stable for programs; `field` names the form field, where there is one.
+    `code` is stable for programs; `field` names the form field, where there is one; `values` fill
+    the gaps of `message`: "{name} is empty." Without values it stays as it is, with its braces.
     """
 
-    def __init__(self, code: str, message: str, *, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, /, *, field: str = "", **values: object) -> None:
+        with override("en"):  # among the values may be labels, which have a language of their own
+            english = _filled(message, values)
+        super().__init__(english)
         self.code = code
-        self.message = gettext(message)  # in the language of whoever is asking
         self.field = field
+        try:
+            self.message = _filled(gettext(message), values)  # in the language of whoever is asking
+        except (LookupError, ValueError, TypeError, AttributeError):  # the translation is broken
+            self.message = english
+
+
+def _filled(sentence: str, values: dict[str, object]) -> str:
+    return sentence.format(**values) if values else sentence
 
 
 class NotAllowed(UserError):

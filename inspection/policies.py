@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy
 
 from inspection.errors import NotAllowed, WrongState
 from inspection.models import (
@@ -81,16 +81,22 @@ def can(user: User, role: Role, product: Product | None) -> bool:
 def check(user: User, role: Role, product: Product | None) -> None:
     """Raise NotAllowed unless `user` has at least `role` for `product`."""
     if not can(user, role, product):
-        raise NotAllowed("not_allowed", _needs(role, product))
+        raise _needs(role, product)
 
 
-def _needs(role: Role, product: Product | None) -> str:
+def _needs(role: Role, product: Product | None) -> NotAllowed:
     if product is None:
-        words = gettext("This needs the role %(role)s for all products.")
-    else:
-        words = gettext("This needs the role %(role)s for %(product)s.")
-    said = words % {"role": role.label, "product": product.code if product else ""}
-    return f"{said} {gettext('An administrator can give it to you.')}"
+        return NotAllowed(
+            "not_allowed",
+            "This needs the role {role} for all products. An administrator can give it to you.",
+            role=role.label,
+        )
+    return NotAllowed(
+        "not_allowed",
+        "This needs the role {role} for {product}. An administrator can give it to you.",
+        role=role.label,
+        product=product.code,
+    )
 
 
 def visible_products(user: User) -> QuerySet[Product]:
@@ -113,7 +119,11 @@ def products_with(user: User, role: Role) -> QuerySet[Product]:
 
 def check_cancellable(job: Job) -> None:
     if job.state in ENDED:
-        raise WrongState("already_ended", f"This job has ended already: {job.get_state_display()}.")
+        raise WrongState(
+            "already_ended",
+            "This job has ended already: {state}.",
+            state=JobState(job.state).label,
+        )
 
 
 def can_be_cancelled(job: Job) -> bool:
@@ -125,8 +135,8 @@ def check_resumable(run: TrainingRun) -> None:
     if run.state not in (JobState.FAILED, JobState.CANCELLED):
         raise WrongState(
             "not_resumable",
-            f"Only a failed or cancelled run can be resumed; this one is "
-            f"{run.get_state_display().lower()}.",
+            "Only a failed or cancelled run can be resumed; this one is {state}.",
+            state=run.get_state_display().lower(),
         )
 
 
@@ -145,7 +155,9 @@ def check_promotable(version: ModelVersion) -> None:
 def check_open(batch: Batch) -> None:
     if batch.sealed_at or batch.cancel_requested_at:
         raise WrongState(
-            "batch_sealed", f"Batch {batch.name} is closed; open a new batch for more pictures."
+            "batch_sealed",
+            "Batch {batch} is closed; open a new batch for more pictures.",
+            batch=batch.name,
         )
 
 
@@ -205,9 +217,11 @@ def check_next_state(now: str, then: str) -> None:
     """Whether a review may bring a part from `now` to `then`."""
     allowed = NEXT_STATES[ReviewState(now)]
     if then not in allowed:
-        words = ", ".join(str(state.label) for state in allowed) or "nothing: it is closed for good"
+        nothing = gettext_lazy("nothing: it is closed for good")
         raise WrongState(
             "bad_transition",
-            f"A part that is “{ReviewState(now).label}” cannot become "
-            f"“{ReviewState(then).label}”; it can become: {words}.",
+            "A part that is “{now}” cannot become “{then}”; it can become: {states}.",
+            now=ReviewState(now).label,
+            then=ReviewState(then).label,
+            states=", ".join(str(state.label) for state in allowed) or nothing,
         )

@@ -4,6 +4,7 @@ from celery import current_app, shared_task
 from celery.signals import worker_process_init
 
 from inspection.jobs import reaper
+from inspection.jobs.alone import alone
 from inspection.logs import working_on
 from inspection.models import Lane, Report, ScoringChunk, TrainingRun, Upload
 from inspection.services import (
@@ -17,10 +18,10 @@ from inspection.services import (
     report_schedules,
     retraining_plans,
     scoring,
+    scoring_upkeep,
     tidying,
     training,
     uploads,
-    warm_models,
 )
 
 
@@ -101,13 +102,15 @@ def look_after_models() -> None:
 
 @shared_task
 def look_into_folders() -> None:
-    """Take what machines dropped into watched folders."""
-    with working_on("look_into_folders"):
-        intake_looks.look_into_all()
+    """Take what machines dropped into watched folders. One look at a time: the worker's other
+    place is the reaper's."""
+    with working_on("look_into_folders"), alone("look_into_folders") as mine:
+        if mine:
+            intake_looks.look_into_all()
 
 
 @worker_process_init.connect
-def keep_models_warm(**_: object) -> None:
+def look_after_scoring(**_: object) -> None:
     """In every task process of a scoring worker: this runs in the child, after the fork."""
     if Lane.FAST in current_app.amqp.queues.consume_from:
-        warm_models.start()
+        scoring_upkeep.start()

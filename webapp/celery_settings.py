@@ -35,13 +35,13 @@ def celery_settings(redis_url: str, *, reap_every_s: int, look_every_s: float) -
         "task_publish_retry": False,
         "task_default_queue": "default",
         "task_create_missing_queues": True,
+        # What is not named here goes to `default`, beside the reaper: nothing that may take hours.
         "task_routes": {
             "inspection.tasks.train": {"queue": "train"},
             "inspection.tasks.score_chunk": {"queue": "score"},
             "inspection.tasks.unpack_upload": {"queue": "io"},
             "inspection.tasks.make_report": {"queue": "io"},
             "inspection.tasks.send_reports": {"queue": "io"},
-            "inspection.tasks.look_into_folders": {"queue": "io"},
         },
         "worker_hijack_root_logger": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

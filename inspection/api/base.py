@@ -24,10 +24,12 @@ PAGING = ("cursor", "limit")  # read by the paginator
 
 
 class Base(APIView):
-    """`noun`: what scopes call it; see permissions.HasScope. `queries`: by action, what its
-    address may ask after the `?`; anything else is a 422. What was asked is in `query`."""
+    """`noun`: what scopes call it; `also`: a scope that an action needs besides; see
+    permissions.HasScope. `queries`: by action, what its address may ask after the `?`; anything
+    else is a 422. What was asked is in `query`."""
 
     noun: ClassVar[str | None] = None
+    also: str | None = None
     queries: ClassVar[dict[str, type[Strict]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -103,7 +105,9 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
         found = visible(self.user, model).filter(pk=key).first()
         if found is None:
             word = model._meta.verbose_name
-            raise UserError("no_such_thing", f"There is no {word} {key} here.", field=field)
+            raise UserError(
+                "no_such_thing", "There is no {word} {key} here.", word=word, key=key, field=field
+            )
         return found
 
     def retrieve(self, request: Request, pk: Any = None) -> Response:

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from inspection.models import Batch, ModelVersion, Purpose, Viewpoint
 from inspection.services import batch_intake, batches, flips, pictures, uploads
+from inspection.services.batch_counts import batch_summaries
 from inspection.services.batch_facts import batch_facts
 from inspection.services.verdict_facts import verdict_facts
 
@@ -50,7 +51,8 @@ class BatchOut(serializers.Serializer[Any]):
     completed_at = serializers.DateTimeField(allow_null=True)
 
     def to_representation(self, instance: Batch) -> dict[str, Any]:
-        return batch_facts(instance)
+        counts = self.context.get("counts", {}).get(instance.pk)
+        return batch_facts(instance, counts)
 
 
 class BatchQuery(OfViewpoint):
@@ -141,7 +143,14 @@ class Batches(Nouns[Batch]):
             rows = rows.filter(purpose=purpose)
         if lot := self.query.get("lot"):
             rows = rows.filter(lot__code=lot)
-        return rows.select_related("station")
+        return rows.select_related("station", "lot", "model_version", "viewpoint__product")
+
+    def list(self, request: Request) -> Response:
+        """Newest first."""
+        page = self.paginate_queryset(self.get_queryset()) or []
+        context = {**self.get_serializer_context(), "counts": batch_summaries(page)}
+        told = BatchOut(page, many=True, context=context)
+        return self.get_paginated_response(told.data)
 
     @extend_schema(request=BatchIn, responses={201: BatchOut}, examples=[OPEN])
     def create(self, request: Request) -> Response:

@@ -175,10 +175,16 @@ class Endpoints(Nouns[Endpoint]):
             endpoints.edit(self.user, endpoint, **{**now, **asked})
         return self.tell(self.get_object())
 
-    @extend_schema(responses={204: None})
+    @extend_schema(responses={204: None}, parameters=[IF_MATCH])
     def destroy(self, request: Request, pk: Any = None) -> Response:
-        """Remove it with its log and with what waits for it."""
-        endpoints.delete(self.user, self.get_object())
+        """Remove it with its log and with what waits for it; with `If-Match` only as it was
+        read."""
+        endpoint = self.get_object()
+        with transaction.atomic():
+            lock_row(endpoint)
+            endpoint = self.get_object()
+            self.check_match(endpoint)
+            endpoints.delete(self.user, endpoint)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses=EndpointOut)

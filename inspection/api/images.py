@@ -17,6 +17,7 @@ from .base import Nouns
 from .fields import Strict
 from .files import IMAGE, AnyAccept
 from .parsers import Form
+from .permissions import require_scope
 
 
 class ImageOut(serializers.ModelSerializer[Image]):
@@ -72,11 +73,13 @@ class Images(Nouns[Image]):
 
     @extend_schema(request={"multipart/form-data": ImageIn}, responses={201: ImageOut})
     def create(self, request: Request) -> Response:
-        """Send a picture, into a dataset or for a later submission. The same bytes are the same
-        picture, however often they are sent."""
+        """Send a picture, for a later submission or into a dataset, for which a key needs the
+        scope `datasets:write` too. The same bytes are the same picture, however often they are
+        sent."""
         asked = self.asked(ImageIn)
         file, dataset = asked["file"], None
         if "dataset" in asked:
+            require_scope(request, "datasets:write")
             dataset = self.find(Dataset, asked["dataset"], "dataset")
             dataset_pictures.check_may_add(self.user, dataset)
         image = dataset_pictures.receive_image(self.user, file.name, file)

@@ -268,7 +268,7 @@ class Inspections(Nouns[Inspection]):
         return picture(lambda: pictures.layer(result, layer))
 
     @extend_schema(request=GoldenIn, responses={201: GoldenOut})
-    @action(detail=True, methods=["post"], pagination_class=None)
+    @action(detail=True, methods=["post"], pagination_class=None, also="datasets:write")
     def golden(self, request: Request, pk: Any = None) -> Response:
         """Put its pictures into the golden set, that later models are held against."""
         inspection, asked = self.get_object(), self.asked(GoldenIn)

@@ -32,7 +32,9 @@ def product_named(user: User, said: str) -> Product:
         by |= Q(pk=UUID(said))
     found = visible(user, Product).filter(by).first()
     if found is None:
-        raise UserError("no_such_product", f"There is no product {said} here.", field="product")
+        raise UserError(
+            "no_such_product", "There is no product {code} here.", code=said, field="product"
+        )
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
-from .permissions import scope_of
+from .permissions import scopes_of
 
 ALWAYS = (400, 401, 403, 404, 405, 406, 422, 429, 500, 503)
 OF_WRITES = (409, 411, 412, 413, 415, 507)
@@ -84,12 +84,12 @@ class Schema(AutoSchema):
 
     def get_description(self) -> str:  # type: ignore[override]
         said: str = super().get_description() or ""
-        scope = scope_of(self.view, self.method)
-        return f"{said}\n\nScope: {f'`{scope}`' if scope else 'none'}".strip()
+        scopes = " and ".join(f"`{scope}`" for scope in scopes_of(self.view, self.method))
+        return f"{said}\n\nScope: {scopes or 'none'}".strip()
 
     def get_extensions(self) -> dict[str, Any]:
-        scope = scope_of(self.view, self.method)
-        return {"x-scope": scope} if scope else {}
+        scopes = scopes_of(self.view, self.method)
+        return {"x-scope": " ".join(scopes)} if scopes else {}
 
 
 def same_on_every_database(

@@ -19,10 +19,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.errors import UserError
-from inspection.models import Image
+from inspection.models import Image, Inspection
 from inspection.services import dataset_pictures, image_stores, submissions
 from inspection.services.pictures import visible_images
 from inspection.services.submission_fields import MOST_IMAGES, read_fields
+from inspection.services.verdict_facts import FACTS_OF
 
 from .fields import Anything, Strict, Whole
 from .inspections import COMPLETED, InspectionOut, Inspections
@@ -204,7 +205,8 @@ class Submissions(Inspections):
     def answer(self, key: UUID, *, created: bool, waited: bool = False) -> Response:
         """The inspection as it stands: 201 for a verdict of this very request, 200 for one that
         was there, 202 while there is none."""
-        inspection = self.get_queryset().get(pk=key)
+        # Whoever asks may know of it (`submit` looked), also when its product is archived since.
+        inspection = Inspection.objects.select_related(*FACTS_OF).get(pk=key)
         done = bool(inspection.verdict)
         code: int = status.HTTP_202_ACCEPTED
         if done:
@@ -265,7 +267,8 @@ class Submissions(Inspections):
         if found is None:
             raise UserError(
                 "no_such_thing",
-                f"There is no picture {key} here. Send it to /api/v1/images first.",
+                "There is no picture {key} here. Send it to /api/v1/images first.",
+                key=key,
             )
         return found
 

@@ -19,14 +19,17 @@ Rules that a courier can rely on:
 - With `parallel = 1` every method is called from one thread. With more, `deliver` is called
   from that many pool threads at once, with different keys; the other methods from one.
 - When the endpoint's address, options or secrets change, the courier is closed and a new one
-  made. When it is disabled, or the lease is lost, it is closed.
+  made. When it is disabled, or the lease is lost, it is closed. What is being delivered is
+  finished before; what was due after it is not begun.
 
 Rules that a courier must keep:
 - Return from `deliver` and `idle` within PATIENCE_S seconds, whatever the other side does.
 - Raise Away when the other side as a whole cannot be reached (a broker that is down): nothing
   is counted against the delivery, the courier is closed, and opened again after 1, 2, 4 … 30 s,
-  for as long as it takes. `Outcome.failed` is for what the other side says of this delivery: it
-  is tried again after each of `delays`, then given up.
+  for as long as it takes. Only where `open` goes well and one and the same delivery ends in Away
+  five times in a row, it counts as a failed try, and what is behind it goes on. `Outcome.failed`
+  is for what the other side says of this delivery: it is tried again after each of `delays`, then
+  given up.
 - `Outcome.ok` only after the other side took responsibility (2xx, settled, PUBACK).
 """
 

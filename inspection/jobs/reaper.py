@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Settle = Callable[[Any], None]
 """What else must happen, in the same transaction, when the reaper moved a job."""
 
+UNIT_QUIET_S = 2.0  # so long whoever submitted a unit has time to publish it
 WAITING = (JobState.QUEUED, JobState.PAUSED)
 GIVEN_UP = (
     "The worker on this job died {attempts} times. The log of the worker says why; when that is "
@@ -122,6 +123,22 @@ def publish_forgotten(model: type[Job]) -> int:
         for lane in Lane.values
     )
     return sum(_publish_queue(ScoringChunk, lane, rows) for lane, rows in lanes)
+
+
+def publish_units() -> int:
+    """Send messages for single units that have none; returns how many. Scoring processes call it
+    every few seconds, since somebody waits. A unit that failed is left to the whole reaper, so
+    that it is not tried in a tight loop."""
+    just_now = timezone.now() - timedelta(seconds=UNIT_QUIET_S)
+    rows = ScoringChunk.objects.filter(
+        lane=Lane.FAST,
+        state=JobState.QUEUED,
+        attempt=0,
+        published_at=None,
+        queued_at__lt=just_now,
+        cancel_requested_at=None,
+    )
+    return _publish_all(ScoringChunk, Lane.FAST, rows) or 0
 
 
 def _publish_queue(model: type[Job], queue: str, queued: "QuerySet[Any]") -> int:

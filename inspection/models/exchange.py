@@ -147,7 +147,12 @@ class Delivery(Keyed):
         DELIVERED = "delivered", _("Delivered")
         GIVEN_UP = "given_up", _("Given up")
 
-    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="deliveries")
+    endpoint = models.ForeignKey(
+        Endpoint,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_index=False,  # delivery_once and delivery_log begin with it
+    )
     event = models.ForeignKey(OutboxEvent, on_delete=models.CASCADE, related_name="deliveries")
     sequence_key = models.CharField(max_length=80, blank=True, help_text="as the event's")
     address = models.CharField(
@@ -164,18 +169,25 @@ class Delivery(Keyed):
             models.UniqueConstraint(fields=["endpoint", "event", "address"], name="delivery_once"),
         )
         indexes = (
-            # What is due, and whether something of the same unit is still before it.
+            # What is due, in the order of the events; its time as well, so that what waits for
+            # its next try is passed over without being read.
             models.Index(
-                fields=["endpoint", "next_attempt_at"],
+                fields=["endpoint", "event", "id", "next_attempt_at"],
                 condition=Q(state="waiting"),
-                name="delivery_due",
+                name="delivery_next",
             ),
+            # Whether something of the same unit is still before it.
             models.Index(
                 fields=["endpoint", "sequence_key", "event"],
                 condition=Q(state="waiting"),
                 name="delivery_order",
             ),
             models.Index(fields=["endpoint", "-id"], name="delivery_log"),
+            models.Index(
+                fields=["endpoint", "-id"],
+                condition=Q(state="given_up"),
+                name="delivery_given_up",
+            ),
         )
 
     def __str__(self) -> str:

@@ -233,6 +233,9 @@ class ImageResult(Keyed):
         return f"{self.verdict} {self.score}"
 
 
+FREED = "expired:"  # what the keys of old submissions begin with, so that they may come again
+
+
 class Submission(Keyed):
     """What makes a submission of the MES unique, in a table of its own, because inspections
     may be partitioned by time and such a table cannot carry these keys."""
@@ -259,6 +262,13 @@ class Submission(Keyed):
             ),
             models.UniqueConstraint(
                 fields=["owner", "idempotency_key"], name="submission_key_once"
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["expires_at"],
+                condition=~Q(idempotency_key__startswith=FREED),
+                name="submission_key_expires",
             ),
         )
 

@@ -49,7 +49,9 @@ def rotate_key(
     if not key.usable:
         raise WrongState("key_ended", "This key works no more; make a new one.")
     if not 0 <= overlap_hours <= MOST_OVERLAP_HOURS:
-        raise UserError("bad_overlap", f"0 to {MOST_OVERLAP_HOURS} hours.", field="overlap_hours")
+        raise UserError(
+            "bad_overlap", "0 to {most} hours.", most=MOST_OVERLAP_HOURS, field="overlap_hours"
+        )
     now = timezone.now()
     lasts = key.expires_at - key.created_at if key.expires_at else None
     with transaction.atomic():
@@ -121,7 +123,9 @@ def _hash(text: str) -> str:
 def _scopes(scopes: Iterable[str]) -> list[str]:
     wanted = sorted(set(scopes))
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
-        raise UserError("unknown_scope", f"There is no scope {unknown[0]}.", field="scopes")
+        raise UserError(
+            "unknown_scope", "There is no scope {scope}.", scope=unknown[0], field="scopes"
+        )
     if not wanted:
         raise UserError("scopes_missing", "Tick what the key may do.", field="scopes")
     return wanted
@@ -131,7 +135,7 @@ def _end(days: int | None) -> datetime | None:
     if days is None:
         return None
     if not 1 <= days <= LONGEST_DAYS:
-        raise UserError("bad_days", f"1 to {LONGEST_DAYS} days, or never.", field="days")
+        raise UserError("bad_days", "1 to {most} days, or never.", most=LONGEST_DAYS, field="days")
     return timezone.now() + timedelta(days=days)
 
 

@@ -71,8 +71,10 @@ def damage_named(name: str) -> Iterator[None]:
     except BROKEN as error:
         raise UserError(
             "damaged_member",
-            f"{name} is damaged inside the zip ({error}). Pack the picture again, or send it "
+            "{name} is damaged inside the zip ({error}). Pack the picture again, or send it "
             "by itself.",
+            name=name,
+            error=error,
         ) from error
 
 
@@ -85,8 +87,10 @@ def open_archive(name: str, path: Path) -> Iterator[zipfile.ZipFile]:
     except BROKEN as error:
         raise UserError(
             "damaged_archive",
-            f"{name} cannot be read as a zip ({error}). It may have been cut off: pack it again "
+            "{name} cannot be read as a zip ({error}). It may have been cut off: pack it again "
             "and send it anew.",
+            name=name,
+            error=error,
         ) from error
     with archive:
         _check_inside(name, archive)
@@ -117,15 +121,20 @@ def _check_inside(name: str, archive: zipfile.ZipFile) -> None:
     if unpacked > settings.MAX_UNPACKED_MB * MB:
         raise UserError(
             "archive_too_large_inside",
-            f"{name} would unpack to {unpacked / 1e9:.1f} GB, more than the "
-            f"{settings.MAX_UNPACKED_MB / 1000:.1f} GB that are allowed. Send it in parts.",
+            "{name} would unpack to {unpacked:.1f} GB, more than the {most:.1f} GB that are "
+            "allowed. Send it in parts.",
+            name=name,
+            unpacked=unpacked / 1e9,
+            most=settings.MAX_UNPACKED_MB / 1000,
         )
 
 
 def _too_many(name: str) -> UserError:
     return UserError(
         "too_many_members",
-        f"{name} holds more than {settings.MAX_ARCHIVE_MEMBERS} files. Send it in several zips.",
+        "{name} holds more than {most} files. Send it in several zips.",
+        name=name,
+        most=settings.MAX_ARCHIVE_MEMBERS,
     )
 
 
@@ -172,25 +181,31 @@ def _refusal(name: str, info: zipfile.ZipInfo) -> UserError | None:
     if _leads_out(info.filename):
         return UserError(
             "unsafe_name",
-            f"{name}: its path in the zip leads out of the zip. Pack the picture with an ordinary "
+            "{name}: its path in the zip leads out of the zip. Pack the picture with an ordinary "
             "zip program and send it again.",
+            name=name,
         )
     if stat.S_ISLNK(info.external_attr >> 16):
         return UserError(
             "link_in_archive",
-            f"{name} is a link and not a picture. Pack the picture itself.",
+            "{name} is a link and not a picture. Pack the picture itself.",
+            name=name,
         )
     if info.flag_bits & 1:
         return UserError(
-            "encrypted", f"{name} is locked with a password. Pack it without one and send it again."
+            "encrypted",
+            "{name} is locked with a password. Pack it without one and send it again.",
+            name=name,
         )
     if info.file_size > settings.MAX_FILE_MB * MB:
         return too_large(name, settings.MAX_FILE_MB)
     if _is_bomb(info):
         return UserError(
             "bomb",
-            f"{name} grows more than {MAX_RATIO} times when it is unpacked, as no picture does. "
+            "{name} grows more than {most} times when it is unpacked, as no picture does. "
             "If it is one, send it by itself, without a zip.",
+            name=name,
+            most=MAX_RATIO,
         )
     return None
 
@@ -208,5 +223,7 @@ def _is_bomb(info: zipfile.ZipInfo) -> bool:
 def nested(name: str) -> UserError:
     """The refusal of a zip inside a zip."""
     return UserError(
-        "nested_archive", f"{name} is a zip inside the zip. Send it by itself, next to this one."
+        "nested_archive",
+        "{name} is a zip inside the zip. Send it by itself, next to this one.",
+        name=name,
     )

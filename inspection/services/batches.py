@@ -30,6 +30,7 @@ from inspection.models import (
 from . import announce, batch_end, outbox
 from .access import require
 from .audit import record
+from .batch_counts import batch_summaries as batch_summaries
 from .batch_counts import batch_summary as batch_summary
 from .disk import check_free_space
 from .locking import lock_row
@@ -57,7 +58,9 @@ def open_batch(
     if not name.strip():
         raise UserError("name_missing", "Give the batch a name.", field="name")
     if purpose not in Purpose.values:
-        raise UserError("unknown_purpose", f"There is no purpose “{purpose}”.", field="purpose")
+        raise UserError(
+            "unknown_purpose", "There is no purpose “{purpose}”.", purpose=purpose, field="purpose"
+        )
     with transaction.atomic():
         lock_row(viewpoint)  # numbers batches one after the other; no model is promoted meanwhile
         version = _fresh(model_version) if model_version else _active_model(viewpoint)
@@ -89,7 +92,8 @@ def _active_model(viewpoint: Viewpoint) -> ModelVersion:
     if active is None:
         raise UserError(
             "no_model",
-            f"{viewpoint} has no model yet that could judge pictures. Train one first.",
+            "{viewpoint} has no model yet that could judge pictures. Train one first.",
+            viewpoint=viewpoint,
             field="model_version",
         )
     return active
@@ -109,7 +113,8 @@ def _check_model(version: ModelVersion, viewpoint: Viewpoint, purpose: str) -> N
     if purpose == Purpose.PRODUCTION and version.state != ModelVersion.State.ACTIVE:
         raise UserError(
             "not_promoted",
-            f"{version} does not judge production parts. Promote it first, or open a trial.",
+            "{version} does not judge production parts. Promote it first, or open a trial.",
+            version=version,
             field="model_version",
         )
 
@@ -205,10 +210,14 @@ def cancel_batch(user: User | None, batch: Batch) -> None:
         if not Batch.objects.filter(pk=batch.pk, cancel_requested_at=None).update(
             cancel_requested_at=now
         ):
-            raise WrongState("already_cancelled", f"Batch {batch.name} was cancelled already.")
+            raise WrongState(
+                "already_cancelled", "Batch {batch} was cancelled already.", batch=batch.name
+            )
         unfinished = Inspection.objects.filter(batch=batch, verdict="").exists()
         if not unfinished and Batch.objects.filter(pk=batch.pk, sealed_at__isnull=False).exists():
-            raise WrongState("already_done", f"Every part of {batch.name} has a verdict already.")
+            raise WrongState(
+                "already_done", "Every part of {batch} has a verdict already.", batch=batch.name
+            )
         Batch.objects.filter(pk=batch.pk, sealed_at=None).update(sealed_at=now)
         for chunk in ScoringChunk.objects.filter(
             batch=batch, state__in=(JobState.QUEUED, JobState.RUNNING)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from inspection.errors import UserError
 
@@ -85,29 +86,32 @@ MQTT_OPTIONS = (
 
 def check_cfx(_address: str, options: Mapping[str, Any]) -> None:
     if not HANDLE.fullmatch(options["handle"]):
-        raise _wrong("handle", "Write Vendor.Model.SerialNumber: letters, digits, _ and -.")
+        remedy = gettext_noop("Write Vendor.Model.SerialNumber: letters, digits, _ and -.")
+        raise _wrong("handle", remedy)
     _check_number(options, "heartbeat_s", 1, LONGEST_HEARTBEAT_S)
     _check_file(options)
 
 
 def check_mqtt(_address: str, options: Mapping[str, Any]) -> None:
     if not PREFIX.fullmatch(options["prefix"]):
-        raise _wrong("prefix", "Write levels between slashes, without spaces, + and #.")
+        remedy = gettext_noop("Write levels between slashes, without spaces, + and #.")
+        raise _wrong("prefix", remedy)
     if not CLIENT_ID.fullmatch(options["client_id"]):
-        raise _wrong("client_id", "At most 64 letters, digits and . _ : - signs.")
+        raise _wrong("client_id", gettext_noop("At most 64 letters, digits and . _ : - signs."))
     _check_number(options, "keepalive_s", 5, 600)
     _check_file(options)
 
 
 def _check_number(options: Mapping[str, Any], name: str, least: int, most: int) -> None:
     if not least <= options[name] <= most:
-        raise _wrong(name, f"Write a number from {least} to {most}.")
+        remedy = gettext_noop("Write a number from {least} to {most}.")
+        raise _wrong(name, remedy, least=least, most=most)
 
 
 def _check_file(options: Mapping[str, Any]) -> None:
     if options["ca_file"] and not options["ca_file"].startswith("/"):
-        raise _wrong("ca_file", "Write the whole path of the file, from / on.")
+        raise _wrong("ca_file", gettext_noop("Write the whole path of the file, from / on."))
 
 
-def _wrong(name: str, remedy: str) -> UserError:
-    return UserError("bad_option", remedy, field=name)
+def _wrong(name: str, remedy: str, **values: object) -> UserError:
+    return UserError("bad_option", remedy, field=name, **values)

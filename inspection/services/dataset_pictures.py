@@ -18,11 +18,17 @@ GOOD = "good"
 LABEL_LENGTH = 60
 
 
-def receive_image(user: User, name: str, stream: IO[bytes]) -> Image:
-    """Check and keep a picture that is nowhere yet: whoever submits parts may send one. It is
-    the sender's to use, and nobody else learns of it."""
-    if not policies.products_with(user, policies.REVIEW).exists():
+def check_may_send(user: User) -> None:
+    """Raise NotAllowed unless `user` may send pictures that are nowhere yet: whoever submits
+    parts may."""
+    if not (user.is_active and policies.products_with(user, policies.REVIEW).exists()):
         raise NotAllowed("not_allowed", "This needs the role Inspector for some product.")
+
+
+def receive_image(user: User, name: str, stream: IO[bytes]) -> Image:
+    """Check and keep a picture that is nowhere yet. It is the sender's to use, and nobody else
+    learns of it."""
+    check_may_send(user)
     image, _ = store_image(user, name, stream)
     own(user, image)
     return image
@@ -51,7 +57,9 @@ def add_image(
     check_may_add(user, dataset)
     label = "" if label.strip().lower() == GOOD else label.strip()
     if len(label) > LABEL_LENGTH:
-        raise UserError("label_too_long", f"At most {LABEL_LENGTH} characters.", field="label")
+        raise UserError(
+            "label_too_long", "At most {most} characters.", most=LABEL_LENGTH, field="label"
+        )
     if dataset.purpose == Dataset.Purpose.GOLDEN:
         golden.check_not_learned(dataset.viewpoint, [image])
     with transaction.atomic():

@@ -15,7 +15,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from inspection.ids import first_id_of
 from inspection.models import Delivery, DeliveryAttempt, Endpoint, OutboxEvent
+
+from .foreign_text import storable
 
 # Standard Webhooks 1.0.0: after a first try, these waits; then given up.
 DELAYS = (
@@ -105,8 +108,8 @@ def settle(
             number=number,
             status_code=outcome.status_code,
             duration_ms=took_ms,
-            error=outcome.error[:300],
-            answer=outcome.answer[:300],
+            error=storable(outcome.error, 300),
+            answer=storable(outcome.answer, 300),
         )
     return True
 
@@ -136,9 +139,9 @@ def _after(
 def forget_old() -> int:
     """Delete events that nobody waits for any more, with their log, after EXCHANGE_KEPT_DAYS;
     returns how many."""
-    before = timezone.now() - timedelta(days=settings.EXCHANGE_KEPT_DAYS)
+    before = first_id_of(timezone.now() - timedelta(days=settings.EXCHANGE_KEPT_DAYS))
     waiting = Delivery.objects.filter(event=OuterRef("pk"), state=State.WAITING)
-    old = OutboxEvent.objects.filter(~Exists(waiting), created_at__lt=before).order_by("id")
+    old = OutboxEvent.objects.filter(~Exists(waiting), pk__lt=before).order_by("id")
     keys = list(old.values_list("pk", flat=True)[:MOST_FORGOTTEN])
     for at in range(0, len(keys), 500):
         OutboxEvent.objects.filter(pk__in=keys[at : at + 500]).delete()

@@ -24,7 +24,8 @@ def check_free_space(needed_gb: float = 0.0) -> None:
     if free < settings.MIN_FREE_GB + needed_gb:
         raise UserError(
             "disk_full",
-            f"Only {free:.1f} GB are free on the disk that holds the data; "
-            f"{settings.MIN_FREE_GB + needed_gb:.1f} GB must stay free. Delete what is no longer "
-            "needed or enlarge the disk, then try again.",
+            "Only {free:.1f} GB are free on the disk that holds the data; {needed:.1f} GB must "
+            "stay free. Delete what is no longer needed or enlarge the disk, then try again.",
+            free=free,
+            needed=settings.MIN_FREE_GB + needed_gb,
         )

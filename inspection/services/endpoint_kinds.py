@@ -4,6 +4,7 @@
 Another kind is one more `EndpointKind` in KINDS and a courier (`inspection.exchange.couriers`).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from .endpoint_options import Option
 __all__ = ["KINDS", "EndpointKind", "Option", "Options"]
 
 Options = Mapping[str, Any]
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _nothing_more(address: str, options: Options) -> None:
@@ -39,6 +41,15 @@ class EndpointKind:
         """The address and options as they are kept. Raises UserError, naming the field."""
         address = _address(address.strip(), self)
         plain = [one for one in self.options if one.form != "secret"]
+        for name in given:
+            if name not in {one.name for one in plain}:
+                raise UserError(
+                    "unknown_option",
+                    "There is no such option: {name}. There are: {known}.",
+                    name=name,
+                    known=", ".join(one.name for one in plain) or "–",
+                    field=name,
+                )
         options = {one.name: _value(one, given.get(one.name, one.default)) for one in plain}
         self.check(address, options)
         return address, options
@@ -55,7 +66,9 @@ def _address(address: str, kind: EndpointKind) -> str:
         known = ", ".join(f"{scheme}://" for scheme in kind.schemes)
         raise UserError(
             "bad_address",
-            f"Write the whole address, beginning with {known} For example: {example}",
+            "Write the whole address, beginning with {known} For example: {example}",
+            known=known,
+            example=example,
             field="address",
         )
     if parts.username or parts.password:
@@ -75,10 +88,19 @@ def _value(option: Option, given: Any) -> Any:
     if option.form == "number":
         return _number(option, given)
     value = str(given if given is not None else "").strip()[:500]
+    if CONTROL.search(value):
+        raise UserError(
+            "bad_option",
+            "No line breaks or control characters: {label}.",
+            label=option.label,
+            field=option.name,
+        )
     if option.required and not value:
-        raise UserError("missing", f"Fill in: {option.label}.", field=option.name)
+        raise UserError("missing", "Fill in: {label}.", label=option.label, field=option.name)
     if option.choices and value not in dict(option.choices):
-        raise UserError("bad_choice", f"Choose one for: {option.label}.", field=option.name)
+        raise UserError(
+            "bad_choice", "Choose one for: {label}.", label=option.label, field=option.name
+        )
     return value
 
 
@@ -87,15 +109,17 @@ def _number(option: Option, given: Any) -> int:
         return int(given)
     except (TypeError, ValueError):
         raise UserError(
-            "bad_number", f"Write a whole number for: {option.label}.", field=option.name
+            "bad_number",
+            "Write a whole number for: {label}.",
+            label=option.label,
+            field=option.name,
         ) from None
 
 
 def _check_webhook(address: str, options: Options) -> None:
     """What a name leads to is checked at every delivery; what is plain already is said now."""
-    refused = webhook_addresses.refused_at_once(address)
-    if refused:
-        raise UserError("address_not_allowed", refused, field="address")
+    if refused := webhook_addresses.refused_at_once(address):
+        raise refused
 
 
 KINDS: dict[str, EndpointKind] = {

@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from inspection.models import Endpoint
 
+from .foreign_text import storable
+
 
 def hold_free() -> list[Endpoint]:
     """Take every enabled endpoint that nobody holds, or whose holder's lease ran out. Each
@@ -68,13 +70,13 @@ def connected(endpoint: UUID, token: UUID) -> None:
 def away(endpoint: UUID, token: UUID, why: str) -> None:
     """The other side does not answer."""
     _held(endpoint, token).update(
-        connected_at=None, last_error=why[:300], last_error_at=timezone.now()
+        connected_at=None, last_error=storable(why, 300), last_error_at=timezone.now()
     )
 
 
 def trouble(endpoint: UUID, token: UUID, why: str) -> None:
     """It answers, but not as it should: what its page shows."""
-    _held(endpoint, token).update(last_error=why[:300], last_error_at=timezone.now())
+    _held(endpoint, token).update(last_error=storable(why, 300), last_error_at=timezone.now())
 
 
 def answers(endpoint: UUID, token: UUID) -> None:

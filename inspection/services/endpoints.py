@@ -6,6 +6,7 @@ An endpoint for all products is an administrator's; one for a product is its eng
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -27,13 +28,15 @@ from inspection.models import (
 
 from .access import require
 from .audit import record
-from .endpoint_kinds import KINDS
+from .endpoint_kinds import CONTROL, KINDS
+from .locking import lock_row
 from .notifications import notify
 from .webhook_signing import in_force, new_secret
 
 TEST_EVENT = "endpoint.test"
 OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
 MOST_REPLAYED = 10_000
+DELETED_AT_ONCE, DELETE_TRIES = 1_000, 5
 
 
 def role_needed(product: Product | None) -> Role:
@@ -66,7 +69,9 @@ def create(
     if kind not in KINDS:
         raise UserError("unknown_kind", "Choose what speaks there.", field="kind")
     address, kept = KINDS[kind].checked(address, options or {})
+    _check_may_name(user, kind)
     _check_reviewer(user, kept)
+    _check_password(secret)
     shown = new_secret() if kind == Endpoint.Kind.WEBHOOK else ""
     endpoint = Endpoint(
         kind=kind,
@@ -95,19 +100,62 @@ def edit(
     secret: str = "",
 ) -> None:
     """Change it. What waits goes to the new address. `secret`: another password of a broker;
-    empty keeps it."""
+    empty keeps it, where it still goes to the same place as the same user."""
     _require(user, endpoint)
-    before = _seen(endpoint)
-    named = endpoint.options.get("reviewer")
-    endpoint.address, endpoint.options = KINDS[endpoint.kind].checked(address, options or {})
-    if endpoint.options.get("reviewer") != named:
-        _check_reviewer(user, endpoint.options)
-    endpoint.name, endpoint.event_types = _name(name), _types(event_types)
-    if secret and endpoint.kind != Endpoint.Kind.WEBHOOK:
-        endpoint.secrets = _first_secret(secret)
+    address, kept = KINDS[endpoint.kind].checked(address, options or {})
+    name, types = _name(name), _types(event_types)
+    _check_password(secret)
     with transaction.atomic():
-        _save(endpoint, update_fields=["name", "address", "event_types", "options", "secrets"])
+        lock_row(endpoint)
+        endpoint.refresh_from_db()  # what others changed since it was read stays
+        before, fields = _seen(endpoint), ["name", "address", "event_types", "options"]
+        moved = _where(address, kept) != _where(endpoint.address, endpoint.options)
+        if (address, kept) != (endpoint.address, endpoint.options):
+            _check_reviewer(user, kept)
+        if endpoint.kind != Endpoint.Kind.WEBHOOK:
+            if moved:
+                _check_may_name(user, endpoint.kind)
+            if secret:
+                endpoint.secrets = _first_secret(secret)
+                fields.append("secrets")
+            elif moved and endpoint.secrets:
+                raise UserError(
+                    "password_again",
+                    "Write the password again: it was for another place or another user.",
+                    field="secret",
+                )
+        endpoint.name, endpoint.event_types = name, types
+        endpoint.address, endpoint.options = address, kept
+        _save(endpoint, update_fields=fields)
         _write_down(user, "endpoint.edited", endpoint, before)
+
+
+def _where(address: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """To whom a password is shown."""
+    parts = urlsplit(address)
+    told = (options.get("user"), options.get("ca_file"), options.get("virtual_host"))
+    return parts.scheme, parts.hostname, parts.port, *told
+
+
+def _check_may_name(user: User | None, kind: str) -> None:
+    """Webhooks reach public addresses and listed networks only. Brokers stand inside the plant,
+    so whoever names one makes this machine call any address of it."""
+    if kind == Endpoint.Kind.WEBHOOK or user is None:
+        return
+    if not policies.can(user, policies.ADMINISTER, None):
+        raise UserError(
+            "administrator_names_brokers",
+            "Only an administrator can say where a broker is and who signs in there. Everything "
+            "else of it can be changed here.",
+            field="address",
+        )
+
+
+def _check_password(secret: str) -> None:
+    if CONTROL.search(secret):
+        raise UserError(
+            "bad_option", "A password has no line breaks or control characters.", field="secret"
+        )
 
 
 def _check_reviewer(user: User | None, options: Mapping[str, Any]) -> None:
@@ -138,7 +186,8 @@ def rotate_secret(
     until = (timezone.now() + timedelta(hours=overlap_hours)).isoformat()
     secret = new_secret()
     with transaction.atomic():
-        row = _locked(endpoint)
+        lock_row(endpoint)
+        row = Endpoint.objects.get(pk=endpoint.pk)
         old = [
             {"secret": one["secret"], "until": one.get("until") or until}
             for one in row.secrets
@@ -162,15 +211,16 @@ def enable(user: User | None, endpoint: Endpoint) -> None:
     with transaction.atomic():
         off = Endpoint.objects.filter(pk=endpoint.pk, disabled_at__isnull=False)
         if not off.update(disabled_at=None, disabled_because=""):
-            raise WrongState("already_on", f"{endpoint} is on already.")
+            raise WrongState("already_on", "{endpoint} is on already.", endpoint=endpoint)
         endpoint.refresh_from_db()
         _write_down(user, "endpoint.enabled", endpoint, {})
 
 
 def gone(endpoint: Endpoint) -> None:
-    """The receiver answered 410: nothing more is sent, and its engineers are told."""
+    """The receiver answered 410: nothing more is sent, and its engineers are told, once."""
     with transaction.atomic():
-        _switch_off(None, endpoint, "its receiver answered 410 Gone")
+        if not _switch_off(None, endpoint, "its receiver answered 410 Gone"):
+            return  # several deliveries were on their way at once
         notify(
             role_needed(endpoint.product),
             kind="endpoint",
@@ -182,11 +232,32 @@ def gone(endpoint: Endpoint) -> None:
 
 
 def delete(user: User | None, endpoint: Endpoint) -> None:
-    """Remove it with its log and with what waits for it."""
+    """Remove it with its log and with what waits for it.
+
+    It is switched off first, for all to see, so that no verdict is written for it meanwhile; a
+    log of millions goes piece by piece, and the row itself at the end.
+    """
     _require(user, endpoint)
-    with transaction.atomic():
-        record(user, "endpoint.deleted", endpoint, product=endpoint.product, before=_seen(endpoint))
-        endpoint.delete()
+    _switch_off(user, endpoint, "deleted")
+    for _last_try in range(DELETE_TRIES):
+        _forget_deliveries(endpoint)
+        try:
+            with transaction.atomic():
+                seen = _seen(endpoint)
+                record(user, "endpoint.deleted", endpoint, product=endpoint.product, before=seen)
+                Endpoint.objects.filter(pk=endpoint.pk).delete()
+            return
+        except IntegrityError:  # a verdict that began before: its delivery is there by now
+            continue
+    raise WrongState(
+        "still_told", "{name} is off, but still being told. Delete it again.", name=endpoint.name
+    )
+
+
+def _forget_deliveries(endpoint: Endpoint) -> None:
+    rows = Delivery.objects.filter(endpoint=endpoint).order_by("pk").values_list("pk", flat=True)
+    while keys := list(rows[:DELETED_AT_ONCE]):
+        Delivery.objects.filter(pk__in=keys).delete()
 
 
 # --- deliveries --------------------------------------------------------------------------
@@ -241,7 +312,9 @@ def send_test(user: User | None, endpoint: Endpoint) -> Delivery:
             "no_test", "Only webhooks take a test event; a broker shows by connecting."
         )
     if not endpoint.enabled:
-        raise WrongState("is_off", f"{endpoint} is switched off. Switch it on first.")
+        raise WrongState(
+            "is_off", "{endpoint} is switched off. Switch it on first.", endpoint=endpoint
+        )
     with transaction.atomic():
         event = OutboxEvent.objects.create(
             type=TEST_EVENT, product=endpoint.product, payload={"endpoint": endpoint.name}
@@ -267,19 +340,15 @@ def _afresh() -> dict[str, Any]:
     }
 
 
-def _switch_off(user: User | None, endpoint: Endpoint, reason: str) -> None:
+def _switch_off(user: User | None, endpoint: Endpoint, reason: str) -> bool:
+    """False where it is off already."""
     with transaction.atomic():
         on = Endpoint.objects.filter(pk=endpoint.pk, disabled_at=None)
         if not on.update(disabled_at=timezone.now(), disabled_because=reason[:300]):
-            return  # done already
+            return False
         endpoint.refresh_from_db()
         _write_down(user, "endpoint.disabled", endpoint, {}, because=reason)
-
-
-def _locked(endpoint: Endpoint) -> Endpoint:
-    """The row as it is now, held until the transaction ends."""
-    Endpoint.objects.filter(pk=endpoint.pk).update(name=endpoint.name)
-    return Endpoint.objects.get(pk=endpoint.pk)
+    return True
 
 
 def _write_down(
@@ -316,7 +385,9 @@ def _types(types: Iterable[str]) -> list[str]:
     chosen = list(dict.fromkeys(types))
     for one in chosen:
         if one not in EventType.values:
-            raise UserError("unknown_event", f"There is no event “{one}”.", field="event_types")
+            raise UserError(
+                "unknown_event", "There is no event “{event}”.", event=one, field="event_types"
+            )
     return chosen
 
 
@@ -327,5 +398,8 @@ def _save(endpoint: Endpoint, **how: Any) -> None:
             endpoint.save(**how)
     except IntegrityError:
         raise UserError(
-            "name_taken", f"There is an endpoint “{endpoint.name}” already.", field="name"
+            "name_taken",
+            "There is an endpoint “{name}” already.",
+            name=endpoint.name,
+            field="name",
         ) from None

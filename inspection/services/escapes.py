@@ -67,15 +67,18 @@ def _unit(user: User, serial: str, product: Product | None) -> Unit:
     if not found:
         raise UserError(
             "no_such_unit",
-            f"No unit with the serial number “{serial}” was ever inspected here. "
+            "No unit with the serial number “{serial}” was ever inspected here. "
             "Check the number on the part.",
+            serial=serial,
             field="serial_number",
         )
     if len({unit.product_id for unit in found}) > 1:
         codes = ", ".join(sorted({unit.product.code for unit in found}))
         raise UserError(
             "ambiguous_serial",
-            f"More than one product has the serial number {serial}: {codes}. Choose the product.",
+            "More than one product has the serial number {serial}: {codes}. Choose the product.",
+            serial=serial,
+            codes=codes,
             field="product",
         )
     return found[0]

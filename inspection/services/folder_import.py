@@ -25,7 +25,7 @@ def import_folder(
     `progress(done, total)` is called after every file. Raises UserError when it is no folder.
     """
     if not folder.is_dir():
-        raise UserError("no_folder", f"{folder} is not a folder. Check the path.")
+        raise UserError("no_folder", "{folder} is not a folder. Check the path.", folder=folder)
     files = list(files_in(folder))
     meaning = Upload.Folders.LABEL if labels else Upload.Folders.NOTHING
     upload = open_upload(

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -61,7 +62,8 @@ def start(user: User | None, candidate: ModelVersion) -> GateCheck:
     if dataset is None or not parts:
         raise UserError(
             "no_golden_set",
-            f"{viewpoint} has no golden set yet. Add parts that every model must judge right.",
+            "{viewpoint} has no golden set yet. Add parts that every model must judge right.",
+            viewpoint=viewpoint,
         )
     with transaction.atomic():
         lock_row(viewpoint)
@@ -284,17 +286,31 @@ def _is_stale(check: GateCheck, version: ModelVersion, digest: str) -> bool:
     return check.digest != digest or other or in_force < len(used)
 
 
+NOT_THROUGH = {
+    "not_run": gettext_noop(
+        "This model was not held against the golden set yet. Run the gate first, or promote it "
+        "all the same and say why."
+    ),
+    "running": gettext_noop(
+        "This model is being held against the golden set. Wait for the outcome, or promote it "
+        "all the same and say why."
+    ),
+    "stopped": gettext_noop(
+        "The gate of this model was stopped. Run it again, or promote it all the same and say why."
+    ),
+    "stale": gettext_noop(
+        "Golden set, limits or the active model changed since the gate. Run it again, or promote "
+        "it all the same and say why."
+    ),
+    "failed": gettext_noop(
+        "This model failed the gate. Look at what it gets wrong, or promote it all the same and "
+        "say why."
+    ),
+}
+
+
 def check_passed(version: ModelVersion) -> None:
     """Raise WrongState, with what to do, unless the gate lets `version` through."""
-    sentences = {
-        "not_run": "This model was not held against the golden set yet. Run the gate first",
-        "running": "This model is being held against the golden set. Wait for the outcome",
-        "stopped": "The gate of this model was stopped. Run it again",
-        "stale": "Golden set, limits or the active model changed since the gate. Run it again",
-        "failed": "This model failed the gate. Look at what it gets wrong",
-    }
     word = standing(version).word
-    if word in sentences:
-        raise WrongState(
-            f"gate_{word}", f"{sentences[word]}, or promote it all the same and say why."
-        )
+    if word in NOT_THROUGH:
+        raise WrongState(f"gate_{word}", NOT_THROUGH[word])

@@ -120,8 +120,9 @@ def check_not_learned(viewpoint: Viewpoint, images: list[Image]) -> None:
     if there := learned.first():
         raise UserError(
             "learned_already",
-            f"{there.file_name} is among the good parts that models learn from, so it proves "
-            "nothing. Leave it out of them first.",
+            "{name} is among the good parts that models learn from, so it proves nothing. Leave "
+            "it out of them first.",
+            name=there.file_name,
         )
 
 

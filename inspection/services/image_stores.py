@@ -49,11 +49,12 @@ def listed(text: str) -> SplitResult:
         there = (allowed.scheme, allowed.hostname, port_of(allowed))
         if there == named and _is_below(parts.path, allowed.path):
             return parts
-    known = ", ".join(settings.IMAGE_STORES) or "none"
     raise UserError(
         "store_not_listed",
-        f"Pictures are not fetched from {parts.scheme}://{parts.netloc}{parts.path}. Stores that "
-        f"an administrator allows (KINTSUGI_IMAGE_STORES): {known}. Or send the picture itself.",
+        "Pictures are not fetched from {address}. Stores that an administrator allows "
+        "(KINTSUGI_IMAGE_STORES): {known}. Or send the picture itself.",
+        address=f"{parts.scheme}://{parts.netloc}{parts.path}",
+        known=", ".join(settings.IMAGE_STORES) or "none",
     )
 
 
@@ -119,14 +120,17 @@ def _tls() -> Any:
 def _invalid(text: str) -> UserError:
     return UserError(
         "address_invalid",
-        f"{text[:200]} is no address of a picture: https://host/path without user, password, "
-        f"blanks and '#', at most {LONGEST} characters.",
+        "{text} is no address of a picture: https://host/path without user, password, blanks "
+        "and '#', at most {most} characters.",
+        text=text[:200],
+        most=LONGEST,
     )
 
 
-def _missing(said: str) -> UserError:
+def _missing(trouble: str) -> UserError:
     return UserError(
         "picture_not_fetched",
-        f"{said} Nothing was taken: send the same again when the store has it, or send the "
+        "{trouble} Nothing was taken: send the same again when the store has it, or send the "
         "picture itself.",
+        trouble=trouble,
     )

@@ -19,6 +19,8 @@ from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy
 
 from inspection import ml_adapter
 from inspection.errors import UserError
@@ -97,7 +99,8 @@ def _copy(name: str, stream: IO[bytes], target: IO[bytes], limit: int) -> tuple[
     if not size:
         raise UserError(
             "empty_file",
-            f"{name} is empty (0 bytes). Copy the picture again from the camera and send it anew.",
+            "{name} is empty (0 bytes). Copy the picture again from the camera and send it anew.",
+            name=name,
         )
     return digest.hexdigest(), size
 
@@ -106,8 +109,10 @@ def too_large(name: str, limit_mb: int) -> UserError:
     """The refusal of a file with more bytes than the limit."""
     return UserError(
         "too_large",
-        f"{name} is larger than {limit_mb} MB. Save it compressed (PNG or JPEG) or crop it to the "
+        "{name} is larger than {limit} MB. Save it compressed (PNG or JPEG) or crop it to the "
         "part; an administrator can raise the limit.",
+        name=name,
+        limit=limit_mb,
     )
 
 
@@ -153,7 +158,8 @@ def _decode(name: str, path: Path) -> "tuple[PIL.Image.Image, ml_adapter.Picture
     try:
         return ml_adapter.read_picture(path)
     except ml_adapter.PictureError as error:
-        raise UserError(error.code, f"{name}: {error.message}") from error
+        trouble = format_lazy(gettext_lazy(error.sentence), **error.values)
+        raise UserError(error.code, "{name}: {trouble}", name=name, trouble=trouble) from error
 
 
 def _thumbnail(picture: PIL.Image.Image) -> bytes:

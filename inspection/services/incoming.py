@@ -1,12 +1,18 @@
 """A file on its way in: what it is called, what it seems to be, and whether all of it came."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO
 
+from django.conf import settings
+
 from inspection.errors import UserError
+
+from .disk import GB, check_free_space
+from .images import staged
 
 KEY_LENGTH = 80
 MEMBER_KEY_LENGTH = 400
@@ -21,7 +27,8 @@ class Incoming:
     """A stream that can be read once, with its first bytes looked at before.
 
     `size` is how many bytes the sender announced; `received` is how many came. `heard` is
-    called at the first read and about twice a minute while more comes.
+    called at the first read and about twice a minute while more comes. `path`: where in the
+    staging folder all of it lies, where it came in pieces.
     """
 
     def __init__(
@@ -30,8 +37,10 @@ class Incoming:
         stream: IO[bytes],
         size: int,
         heard: Callable[[], None] | None = None,
+        path: Path | None = None,
     ) -> None:
         self.name = name
+        self.path = path
         self.size = size
         self.received = 0
         self._stream = stream
@@ -76,8 +85,10 @@ class Incoming:
         if self.received < self.size:
             raise UserError(
                 "incomplete_transfer",
-                f"{self.name} did not arrive whole ({self.received} of {self.size} bytes). "
-                "Send it again.",
+                "{name} did not arrive whole ({received} of {size} bytes). Send it again.",
+                name=self.name,
+                received=self.received,
+                size=self.size,
             )
 
 
@@ -85,8 +96,9 @@ def other_archive(name: str) -> UserError:
     """The refusal of rar, 7z, tar and the like."""
     return UserError(
         "other_archive",
-        f"{name} is an archive of a kind that is not read here. Unpack it and send the pictures, "
+        "{name} is an archive of a kind that is not read here. Unpack it and send the pictures, "
         "or pack them as a .zip file.",
+        name=name,
     )
 
 
@@ -94,7 +106,9 @@ def check_key(client_key: str) -> None:
     """Raise unless the sender's key for a file can be kept."""
     if not 0 < len(client_key) <= KEY_LENGTH or "\x00" in client_key:
         raise UserError(
-            "bad_client_key", f"X-Client-Key must have 1 to {KEY_LENGTH} characters, none NUL."
+            "bad_client_key",
+            "X-Client-Key must have 1 to {most} characters, none NUL.",
+            most=KEY_LENGTH,
         )
 
 
@@ -106,3 +120,17 @@ def key_of_path(path: str, *, limit: int = KEY_LENGTH) -> str:
 def folder_of(name: str) -> str:
     """The name of the folder that holds the file: `test/scratch/001.png` → `scratch`."""
     return PurePosixPath(name).parent.name
+
+
+def stage(file: Incoming, target: Path) -> int:
+    """Have the zip at `target`; returns its size. One that lies here already gets a second name:
+    gigabytes are not written twice, and a kill before the row is written loses nothing."""
+    if file.path:
+        with contextlib.suppress(OSError):  # a disk that knows no second names
+            target.hardlink_to(file.path)
+            return file.size
+    check_free_space(file.size / GB)
+    with staged(file.name, file, limit_mb=settings.MAX_ARCHIVE_MB) as here:  # type: ignore[arg-type]
+        file.check_whole()
+        here.path.rename(target)
+        return here.size

@@ -50,7 +50,9 @@ def _products(user: User, code: str | None) -> list[UUID] | None:
         row.pk for row in visible(user, Product).filter(_named(code)).only("pk").order_by("pk")
     ]
     if not found:
-        raise UserError("no_such_product", f"There is no product {code} here.", field="product")
+        raise UserError(
+            "no_such_product", "There is no product {code} here.", code=code, field="product"
+        )
     return found
 
 
@@ -80,7 +82,9 @@ def _stations(code: str | None) -> tuple[UUID, ...] | None:
         return None
     found = tuple(Station.objects.filter(_named(code)).values_list("pk", flat=True))
     if not found:
-        raise UserError("no_such_station", f"There is no station {code}.", field="station")
+        raise UserError(
+            "no_such_station", "There is no station {code}.", code=code, field="station"
+        )
     return found
 
 

@@ -55,6 +55,14 @@ class Taken(Exception):
     """Another worker looks into this folder now."""
 
 
+class Troubles(Exception):
+    """The look came to its end, but not everything could be done."""
+
+    def __init__(self, refusals: list[UserError]) -> None:
+        super().__init__("; ".join(map(str, refusals)))
+        self.refusals = refusals
+
+
 def look_into_all() -> int:
     """Look into every folder that nobody else looks into; returns how many files were decided."""
     decided = 0
@@ -79,6 +87,8 @@ def look_into(key: UUID) -> int:
         look.run()
     except UserError as refusal:
         error = refusal.message
+    except Troubles as found:
+        error = " ".join(one.message for one in found.refusals)
     except Taken:
         return look.decided
     except Exception:
@@ -113,10 +123,10 @@ class _Look:
         self.decided = 0
         self.round = Round(intake, token)
         self.tell_at = 0.0
-        self.unmoved = ""  # the first trouble with putting away stands for all of them
+        self.unmoved: list[UserError] = []  # the first stands for all of them
 
     def run(self) -> None:
-        """Raises UserError where the folder as a whole cannot be worked on, Taken, or nothing."""
+        """Raises UserError where the folder as a whole cannot be worked on, Troubles, or Taken."""
         try:
             require(self.user, policies.REVIEW, self.intake.viewpoint.product)
             source = source_of(self.intake.location)
@@ -125,15 +135,20 @@ class _Look:
             dispatch_waiting(self.intake)
             seal_quiet(self.intake)
         if troubles := self._troubles(source):
-            raise UserError("troubles", " ".join(troubles))
+            raise Troubles(troubles)
 
-    def _troubles(self, source: Source) -> list[str]:
+    def _troubles(self, source: Source) -> list[UserError]:
         skipped = [
-            f"{shown(folder) or self.intake.location} cannot be looked into: {reason}. Give "
-            "Kintsugi the right to read it; the rest is taken."
+            UserError(
+                "folder_skipped",
+                "{folder} cannot be looked into: {reason}. Give Kintsugi the right to read it; "
+                "the rest is taken.",
+                folder=shown(folder) or self.intake.location,
+                reason=reason,
+            )
             for folder, reason in source.skipped.items()
         ]
-        return [*skipped[:MOST_TROUBLES], *([self.unmoved] if self.unmoved else [])]
+        return [*skipped[:MOST_TROUBLES], *self.unmoved[:1]]
 
     def _files(self, source: Source) -> None:
         try:
@@ -258,22 +273,27 @@ class _Look:
         if not seen.is_clean:
             raise UserError(
                 "bad_name",
-                f"The name {seen.shown!r} has signs that cannot be read, or is too long. Rename "
-                "the file.",
+                "The name {name!r} has signs that cannot be read, or is too long. Rename the file.",
+                name=seen.shown,
             )
         said = read_name(self.intake.pattern, seen.shown)
         if said is None:
             raise UserError(
                 "other_name",
-                f"{seen.shown} is not named like {self.intake.pattern}. Rename the file, or "
-                "correct the pattern and copy it here again.",
+                "{name} is not named like {pattern}. Rename the file, or correct the pattern and "
+                "copy it here again.",
+                name=seen.shown,
+                pattern=self.intake.pattern,
             )
         viewpoint = self.intake.viewpoint
         sides = {viewpoint.side.casefold(), viewpoint.code.casefold()}
         if said.side and viewpoint.side and said.side.casefold() not in sides:
             raise UserError(
                 "other_side",
-                f"{seen.shown} shows side {said.side}; this folder is for side {viewpoint.side}.",
+                "{name} shows side {side}; this folder is for side {other}.",
+                name=seen.shown,
+                side=said.side,
+                other=viewpoint.side,
             )
         return said
 
@@ -343,10 +363,14 @@ class _Look:
         except UserError:
             return  # it changed or went: the next look sees what is there
         except Exception as error:
-            self.unmoved = self.unmoved or (
-                f"{seen.shown} was read, but cannot be moved or deleted: {error}. Give Kintsugi "
-                "the right to write there, or let the files be left."
+            trouble = UserError(
+                "not_put_away",
+                "{name} was read, but cannot be moved or deleted: {error}. Give Kintsugi the "
+                "right to write there, or let the files be left.",
+                name=seen.shown,
+                error=error,
             )
+            self.unmoved.append(trouble)
             return
         IntakeFile.objects.filter(pk=row.pk).update(put_away_at=timezone.now())
 

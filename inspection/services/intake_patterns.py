@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.utils.translation import gettext_noop as _
+
 from inspection.errors import UserError
 
 LONGEST_PATTERN = 200
@@ -33,7 +35,7 @@ class Read:
 def compiled(pattern: str) -> "re.Pattern[str]":
     """The pattern as an expression without ways back. Raises UserError naming what is wrong."""
     if not pattern.strip() or len(pattern) > LONGEST_PATTERN:
-        raise _bad(f"The pattern must have 1 to {LONGEST_PATTERN} characters.")
+        raise _bad(_("The pattern must have 1 to {most} characters."), most=LONGEST_PATTERN)
     pieces = PART.split(pattern)  # literal, field, literal, field, …, literal
     seen: set[str] = set()
     made = []
@@ -43,25 +45,26 @@ def compiled(pattern: str) -> "re.Pattern[str]":
         _check_literal(literal)
         _check_field(name, seen)
         if not following and not last:
-            raise _bad(f"Put a sign between {{{name}}} and the next field, such as _ or -.")
+            sentence = _("Put a sign between {{{name}}} and the next field, such as _ or -.")
+            raise _bad(sentence, name=name)
         made.append(re.escape(literal) + _group(name, following[:1]))
     _check_literal(pieces[-1])
     if not seen - {"any"}:
-        raise _bad("Name at least one field, such as {serial}.")
+        raise _bad(_("Name at least one field, such as {serial}."))
     return re.compile("".join(made) + re.escape(pieces[-1]), re.IGNORECASE)
 
 
 def _check_literal(text: str) -> None:
     if "{" in text or "}" in text:
-        raise _bad("Every { needs its }: {serial}.")
+        raise _bad(_("Every { needs its }: {serial}."))
 
 
 def _check_field(name: str, seen: set[str]) -> None:
     if name not in FIELDS:
         known = ", ".join(f"{{{field}}}" for field in FIELDS)
-        raise _bad(f"There is no field {{{name}}}. There are: {known}.")
+        raise _bad(_("There is no field {{{name}}}. There are: {known}."), name=name, known=known)
     if name in seen and name != "any":
-        raise _bad(f"The field {{{name}}} is there twice.")
+        raise _bad(_("The field {{{name}}} is there twice."), name=name)
     seen.add(name)
 
 
@@ -86,5 +89,5 @@ def read_name(pattern: str, path: str) -> Read | None:
     return Read(position=position, **said)
 
 
-def _bad(message: str) -> UserError:
-    return UserError("bad_pattern", message, field="pattern")
+def _bad(sentence: str, **values: object) -> UserError:
+    return UserError("bad_pattern", sentence, field="pattern", **values)

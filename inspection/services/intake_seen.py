@@ -89,8 +89,10 @@ def gone(location: str, error: Exception) -> UserError:
     """The place itself cannot be looked into."""
     return UserError(
         "no_folder",
-        f"{location} cannot be looked into: {reason(error)}. Check the path, the network drive "
-        "and the rights; it is tried again every few seconds.",
+        "{location} cannot be looked into: {reason}. Check the path, the network drive and the "
+        "rights; it is tried again every few seconds.",
+        location=location,
+        reason=reason(error),
     )
 
 
@@ -101,7 +103,9 @@ def reason(error: Exception) -> str:
 
 def changed(seen: Seen) -> UserError:
     """It is being written again; it waits until that ends."""
-    return UserError("changed", f"{seen.shown} changed while it was read; it is read again.")
+    return UserError(
+        "changed", "{name} changed while it was read; it is read again.", name=seen.shown
+    )
 
 
 def unreadable(seen: Seen, error: Exception) -> UserError:
@@ -113,20 +117,25 @@ def unreadable(seen: Seen, error: Exception) -> UserError:
         return is_link(seen)
     return UserError(
         "unreadable",
-        f"{seen.shown} cannot be read: {reason(error)}. Give Kintsugi the right to read it; it "
-        "is tried again.",
+        "{name} cannot be read: {reason}. Give Kintsugi the right to read it; it is tried again.",
+        name=seen.shown,
+        reason=reason(error),
     )
 
 
 def vanished(seen: Seen) -> UserError:
     """Somebody took it away before it was read."""
     return UserError(
-        "vanished", f"{seen.shown} disappeared before it was read. Copy it here again."
+        "vanished",
+        "{name} disappeared before it was read. Copy it here again.",
+        name=seen.shown,
     )
 
 
 def is_link(seen: Seen) -> UserError:
     """Links might lead out of the folder."""
     return UserError(
-        "link", f"{seen.shown} is a link, and links are not followed. Copy the file itself here."
+        "link",
+        "{name} is a link, and links are not followed. Copy the file itself here.",
+        name=seen.shown,
     )

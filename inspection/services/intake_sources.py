@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext_lazy
 
 from inspection.errors import UserError
 
@@ -39,17 +40,29 @@ def _steps(location: str) -> list[str]:
 def allowed_folder(location: str) -> Path:
     """The folder, links resolved, below one of KINTSUGI_INTAKE_ROOTS."""
     if not location.startswith("/") or "\x00" in location:
-        raise _bad("The folder must be a full path, such as /mnt/aoi3, or s3://bucket/prefix.")
+        raise UserError(
+            "bad_location",
+            "The folder must be a full path, such as /mnt/aoi3, or s3://bucket/prefix.",
+            field="location",
+        )
     try:
         folder = Path(location).resolve()
     except (OSError, RuntimeError) as error:
-        raise _bad("The path leads in a circle of links. Name the folder itself.") from error
+        raise UserError(
+            "bad_location",
+            "The path leads in a circle of links. Name the folder itself.",
+            field="location",
+        ) from error
     roots = [Path(root).resolve() for root in settings.INTAKE_ROOTS if not root.startswith(S3)]
     if not any(folder.is_relative_to(root) for root in roots):
-        raise _bad(_not_allowed(location))
+        raise _not_allowed(location)
     own = Path(settings.VAR_DIR)
     if folder.is_relative_to(own) or own.is_relative_to(folder):
-        raise _bad("The folder of Kintsugi's own data cannot be watched.")
+        raise UserError(
+            "bad_location",
+            "The folder of Kintsugi's own data cannot be watched.",
+            field="location",
+        )
     return folder
 
 
@@ -57,18 +70,17 @@ def _bucket(location: str) -> Bucket:
     roots = [root.rstrip("/") for root in settings.INTAKE_ROOTS if root.startswith(S3)]
     place = location.rstrip("/")
     if not any(place == root or place.startswith(f"{root}/") for root in roots):
-        raise _bad(_not_allowed(location))
+        raise _not_allowed(location)
     bucket, _slash, prefix = place.removeprefix(S3).partition("/")
     return Bucket(bucket, f"{prefix}/" if prefix else "")
 
 
-def _not_allowed(location: str) -> str:
-    roots = ", ".join(settings.INTAKE_ROOTS) or "nothing yet"
-    return (
-        f"{location} may not be watched. An administrator allows folders by "
-        f"KINTSUGI_INTAKE_ROOTS; allowed is: {roots}."
+def _not_allowed(location: str) -> UserError:
+    return UserError(
+        "bad_location",
+        "{location} may not be watched. An administrator allows folders by KINTSUGI_INTAKE_ROOTS; "
+        "allowed is: {roots}.",
+        location=location,
+        roots=", ".join(settings.INTAKE_ROOTS) or gettext_lazy("nothing yet"),
+        field="location",
     )
-
-
-def _bad(message: str) -> UserError:
-    return UserError("bad_location", message, field="location")

@@ -6,6 +6,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -122,8 +123,9 @@ def _set_paused(user: User, intake: Intake, pause: bool) -> Intake:
     with transaction.atomic():
         rows = Intake.objects.filter(pk=intake.pk, paused_at__isnull=pause)
         if not rows.update(paused_at=timezone.now() if pause else None, last_error=""):
-            said = "paused" if pause else "watched"
-            raise WrongState("already", f"{intake.name} is {said} already.")
+            paused = gettext_noop("{name} is paused already.")
+            watched = gettext_noop("{name} is watched already.")
+            raise WrongState("already", paused if pause else watched, name=intake.name)
         record(user, f"intake.{'paused' if pause else 'resumed'}", intake, product=product)
     intake.refresh_from_db()
     return intake
@@ -156,7 +158,9 @@ def _check(intake: Intake) -> None:
 
 def _check_number(value: int, least: int, most: int, field: str) -> None:
     if not least <= value <= most:
-        raise UserError("bad_number", f"It must be {least} to {most}.", field=field)
+        raise UserError(
+            "bad_number", "It must be {least} to {most}.", least=least, most=most, field=field
+        )
 
 
 def _check_own_place(user: User, intake: Intake) -> None:
@@ -180,7 +184,9 @@ def _watched_already(user: User, other: Intake) -> UserError:
         )
     return UserError(
         "watched_already",
-        f"“{other.name}” watches {other.location} already. Choose a folder outside of it.",
+        "“{name}” watches {location} already. Choose a folder outside of it.",
+        name=other.name,
+        location=other.location,
         field="location",
     )
 
@@ -194,7 +200,10 @@ def _save(intake: Intake) -> None:
                 intake.save(update_fields=[*FIELDS, "created_by"])
     except IntegrityError as error:
         raise UserError(
-            "name_taken", f"There is a watched folder “{intake.name}” already.", field="name"
+            "name_taken",
+            "There is a watched folder “{name}” already.",
+            name=intake.name,
+            field="name",
         ) from error
 
 

@@ -47,7 +47,9 @@ def _steps(scores: list[float], fail: float, review: float) -> tuple[Step, Step]
     if not smallest <= fail < 1:
         raise UserError(
             "alpha_too_small",
-            f"{len(scores)} calibration parts promise rates from {smallest:.4f} up.",
+            "{n} calibration parts promise rates from {smallest:.4f} up.",
+            n=len(scores),
+            smallest=smallest,
             field="alpha_fail",
         )
     if not fail <= review < 1:

@@ -134,8 +134,10 @@ class LotFacts:
         if sum(self.totals.values()) != self.received:
             raise UserError(
                 "does_not_add_up",
-                f"The report would list {sum(self.totals.values())} pictures of {self.received} "
-                "received. Nothing was written; make it again.",
+                "The report would list {n} pictures of {received} received. Nothing was written; "
+                "make it again.",
+                n=sum(self.totals.values()),
+                received=self.received,
             )
 
     def numbers(self) -> dict[str, int]:

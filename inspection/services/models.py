@@ -79,7 +79,7 @@ def choose(user: User | None, version: ModelVersion, *, by: str) -> bool:
         if version.state == State.ACTIVE:
             return False
         if not version.has_judged:
-            raise WrongState("never_promoted", f"{version} was never promoted.")
+            raise WrongState("never_promoted", "{version} was never promoted.", version=version)
         before = _take_over(user, version)
         version.replaced = before
         version.save(update_fields=["replaced"])
@@ -198,10 +198,15 @@ def _alpha(scores: list[float], alpha: float | None, threshold: float | None, li
         tightest = ml_adapter.smallest_alpha(n)
         raise UserError(
             "threshold_too_high",
-            f"A limit of {threshold:g} lies above all {n} calibration parts (the highest has "
-            f"{highest:g}), so nothing says how many good parts it would fail. Below "
-            f"{tightest:.2%} it takes more of them: {ml_adapter.needed_normals(tightest / 2)} "
-            f"for {tightest / 2:.2%}.",
+            "A limit of {threshold:g} lies above all {n} calibration parts (the highest has "
+            "{highest:g}), so nothing says how many good parts it would fail. Below {tightest:.2%} "
+            "it takes more of them: {needed} for {half:.2%}.",
+            threshold=threshold,
+            n=n,
+            highest=highest,
+            tightest=tightest,
+            needed=ml_adapter.needed_normals(tightest / 2),
+            half=tightest / 2,
             field=f"threshold_{line}",
         )
     return operating.alpha_at(scores, threshold)
@@ -219,11 +224,14 @@ def _check_alphas(alpha_fail: float, alpha_review: float, n: int) -> None:
             field="alpha_review",
         )
     if alpha_fail < ml_adapter.smallest_alpha(n):
-        needed = ml_adapter.needed_normals(alpha_fail)
         raise UserError(
             "alpha_too_small",
-            f"A false-call rate of {alpha_fail:g} needs {needed} calibration pictures; this model "
-            f"has {n}, which allow {ml_adapter.smallest_alpha(n):.4f} at best.",
+            "A false-call rate of {rate:g} needs {needed} calibration pictures; this model has "
+            "{n}, which allow {best:.4f} at best.",
+            rate=alpha_fail,
+            needed=ml_adapter.needed_normals(alpha_fail),
+            n=n,
+            best=ml_adapter.smallest_alpha(n),
             field="alpha_fail",
         )
 

@@ -70,19 +70,31 @@ def _ask(
 
 
 def _connect(addresses: list[str], port: int, until: float) -> socket.socket:
-    """Connect to the first address that answers."""
+    """Connect to the first address that answers. Each has an equal share of the time that is
+    left, so that one which swallows everything leaves some to the next."""
     problem: OSError = TimeoutError()
-    for address in addresses:
-        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    for tried, address in enumerate(addresses):
+        share = (until - time.monotonic()) / (len(addresses) - tried)
         try:
-            sock.settimeout(max(0.001, until - time.monotonic()))
-            sock.connect((address, port))
+            sock = _connect_to(address, port, max(0.001, share))
         except OSError as error:
-            sock.close()
             problem = error
         else:
+            sock.settimeout(max(0.001, until - time.monotonic()))
             return sock
     raise problem
+
+
+def _connect_to(address: str, port: int, seconds: float) -> socket.socket:
+    """Raises OSError, also where this machine does not speak that version of IP."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.settimeout(seconds)
+        sock.connect((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def find(user: User, key: UUID) -> Image:
     """A picture that a request names. Raises UserError where `user` sees none such."""
     found = visible_images(user).filter(pk=key).first()
     if found is None:
-        raise UserError("no_such_image", f"There is no picture {key} here.", field="image")
+        raise UserError("no_such_image", "There is no picture {key} here.", key=key, field="image")
     return found
 
 

@@ -89,7 +89,9 @@ def _check_pin(pin: str, user: User, badge: str) -> None:
     if not SHORTEST <= len(pin) <= LONGEST or not pin.isalnum():
         raise UserError(
             "bad_pin",
-            f"A PIN has {SHORTEST} to {LONGEST} digits or letters.",
+            "A PIN has {least} to {most} digits or letters.",
+            least=SHORTEST,
+            most=LONGEST,
             field="pin",
         )
     low = pin.casefold()

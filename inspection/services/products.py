@@ -6,6 +6,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop as _
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -71,7 +73,9 @@ def archive_product(user: User | None, product: Product, reason: str = "") -> Pr
     with transaction.atomic():
         there = Product.objects.filter(pk=product.pk, archived_at=None)
         if not there.update(archived_at=timezone.now()):
-            raise WrongState("already_archived", f"{product.code} is archived already.")
+            raise WrongState(
+                "already_archived", "{product} is archived already.", product=product.code
+            )
         record(user, "product.archived", product, product=product, reason=reason[:300])
     product.refresh_from_db()
     return product
@@ -87,7 +91,9 @@ def create_viewpoint(
         if product.viewpoints.filter(code__iexact=viewpoint.code).exists():
             raise UserError(
                 "code_taken",
-                f"{product.code} has a viewpoint {viewpoint.code} already. Choose another code.",
+                "{product} has a viewpoint {viewpoint} already. Choose another code.",
+                product=product.code,
+                viewpoint=viewpoint.code,
                 field="code",
             )
         _validate(viewpoint)
@@ -138,9 +144,10 @@ def _amount(key: str, value: Any) -> Decimal | None:
     try:
         amount = Decimal(str(value)).quantize(Decimal("0.01"))
     except InvalidOperation:
-        raise _wrong(key, "must be an amount like 12.50, or empty") from None
+        raise _wrong(key, _("{label} must be an amount like 12.50, or empty.")) from None
     if not (amount.is_finite() and 0 <= amount < MAX_COST):
-        raise _wrong(key, "must be an amount from 0 to 9,999,999,999.99, or empty")
+        sentence = _("{label} must be an amount from 0 to 9,999,999,999.99, or empty.")
+        raise _wrong(key, sentence)
     return amount
 
 
@@ -148,33 +155,43 @@ def _count(key: str, value: Any) -> int:
     try:
         return int(value)
     except (TypeError, ValueError):
-        raise _wrong(key, "must be a whole number") from None
+        raise _wrong(key, _("{label} must be a whole number.")) from None
 
 
 def _share(key: str, value: Any) -> float:
     try:
         share = float(value)
     except (TypeError, ValueError):
-        raise _wrong(key, "must be a number from 0 to 1") from None
+        raise _wrong(key, _("{label} must be a number from 0 to 1.")) from None
     if not 0.0 <= share <= 1.0:
-        raise _wrong(key, "must lie between 0 and 1")
+        raise _wrong(key, _("{label} must lie between 0 and 1."))
     return share
 
 
 def _check(product: Product) -> None:
     if not product.code:
-        raise _wrong("code", "is missing: the number by which your MES knows the part")
+        sentence = _("{label} is missing: the number by which your MES knows the part.")
+        raise _wrong("code", sentence)
     if not product.name:
-        raise _wrong("name", "is missing: what your people call the part")
+        raise _wrong("name", _("{label} is missing: what your people call the part."))
     if product.opportunities_per_unit < 1:
-        raise _wrong("opportunities_per_unit", "must be 1 or more: places on a part that can fail")
+        sentence = _("{label} must be 1 or more: places on a part that can fail.")
+        raise _wrong("opportunities_per_unit", sentence)
     same = Product.objects.filter(code__iexact=product.code).exclude(pk=product.pk).first()
     if same:
-        archived = " It is archived." if same.archived_at else ""
+        here = _(
+            "There is a product with the part number {number} already: {name}. Choose another "
+            "part number or use that product."
+        )
+        archived = _(
+            "There is a product with the part number {number} already: {name}. It is archived. "
+            "Choose another part number or use that product."
+        )
         raise UserError(
             "code_taken",
-            f"There is a product with the part number {same.code} already: {same.name}.{archived} "
-            "Choose another part number or use that product.",
+            archived if same.archived_at else here,
+            number=same.code,
+            name=same.name,
             field="code",
         )
     _validate(product)
@@ -186,12 +203,25 @@ def _validate(thing: Product | Viewpoint) -> None:
         thing.clean_fields()
     except ValidationError as error:
         key, messages = next(iter(error.message_dict.items()))
-        text = f"{_label(thing, key)}: {' '.join(messages)}"
-        raise UserError("invalid", text, field=key) from error
+        raise UserError(
+            "invalid",
+            "{label}: {trouble}",
+            label=gettext_lazy(_label(thing, key)),
+            trouble=" ".join(messages),
+            field=key,
+        ) from error
 
 
-def _wrong(key: str, what: str) -> UserError:
-    return UserError("invalid", f"{_label(Product, key)} {what}.", field=key)
+def _wrong(key: str, sentence: str) -> UserError:
+    return UserError("invalid", sentence, label=gettext_lazy(_label(Product, key)), field=key)
+
+
+# Names of fields that no form shows under this name: written here to be translated.
+_("Opportunities per unit")
+_("Cost escape")
+_("Cost overkill")
+_("Share of passed parts drawn for an audit")
+_("Share of reviewed parts that get a blind second look")
 
 
 def _label(thing: Product | Viewpoint | type[Product], key: str) -> str:

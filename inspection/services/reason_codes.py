@@ -42,7 +42,7 @@ def retire_reason_code(user: User | None, reason_code: ReasonCode) -> ReasonCode
     with transaction.atomic():
         there = ReasonCode.objects.filter(pk=reason_code.pk, retired_at=None)
         if not there.update(retired_at=timezone.now()):
-            raise WrongState("already_retired", f"{reason_code.code} is retired already.")
+            raise WrongState("already_retired", "{code} is retired already.", code=reason_code.code)
         reason_code.refresh_from_db()
         before = {"code": reason_code.code, "text": reason_code.text}
         product = reason_code.product
@@ -55,13 +55,15 @@ def check_usable(reason_code: ReasonCode, product: Product) -> None:
     if reason_code.product_id != product.pk:
         raise UserError(
             "foreign_reason",
-            f"{reason_code.code} is a reason code of another product.",
+            "{code} is a reason code of another product.",
+            code=reason_code.code,
             field="reason_code",
         )
     if reason_code.retired_at is not None:
         raise UserError(
             "retired_reason",
-            f"The reason code {reason_code.code} is retired. Choose another.",
+            "The reason code {code} is retired. Choose another.",
+            code=reason_code.code,
             field="reason_code",
         )
 
@@ -86,7 +88,8 @@ def _bring_back(user: User | None, known: ReasonCode, text: str) -> ReasonCode:
 def _taken(reason_code: ReasonCode) -> UserError:
     return UserError(
         "code_taken",
-        f"{reason_code.product.code} has the reason code {reason_code.code} already. "
-        "Choose another code.",
+        "{product} has the reason code {code} already. Choose another code.",
+        product=reason_code.product.code,
+        code=reason_code.code,
         field="code",
     )

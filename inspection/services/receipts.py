@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from inspection.errors import UserError
 from inspection.jobs.claim import Claim
@@ -160,10 +161,22 @@ def _into_dataset(
     )
     if created:
         return ""
-    left_out = f", left out of training ({item.excluded_reason})" if item.excluded_at else ""
-    return (
-        f"{name} is the same picture as {item.file_name}, which is in “{dataset.name}” since "
-        f"{item.created_at:%Y-%m-%d}{left_out}. Nothing was added; nothing needs to be done."
+    if item.excluded_at:
+        sentence = gettext(
+            "{name} is the same picture as {known}, which is in “{dataset}” since {day}, left out "
+            "of training ({reason}). Nothing was added; nothing needs to be done."
+        )
+    else:
+        sentence = gettext(
+            "{name} is the same picture as {known}, which is in “{dataset}” since {day}. Nothing "
+            "was added; nothing needs to be done."
+        )
+    return sentence.format(
+        name=name,
+        known=item.file_name,
+        dataset=dataset.name,
+        day=f"{item.created_at:%Y-%m-%d}",
+        reason=item.excluded_reason,
     )
 
 
@@ -173,10 +186,11 @@ def _into_batch(upload: Upload, batch: Batch, image: Image, name: str) -> str:
     batch.refresh_from_db()
     same = InspectionImage.objects.filter(inspection__batch=batch, image=image).first()
     if same:
-        return (
-            f"{name} is the same picture as {same.file_name}, which is in this batch already. It "
-            "is judged once; to judge it again, open a new batch."
+        sentence = gettext(
+            "{name} is the same picture as {known}, which is in this batch already. It is judged "
+            "once; to judge it again, open a new batch."
         )
+        return sentence.format(name=name, known=same.file_name)
     known = batch.purpose in (Purpose.TRIAL, Purpose.GOLDEN)
     label = folder_of(name) if known and upload.folders == Upload.Folders.LABEL else ""
     batches.add_image(batch, image, name, reference_label=label[:LABEL_LENGTH])
@@ -194,7 +208,8 @@ def receipt_payload(receipt: UploadReceipt | UploadArchive) -> dict[str, Any]:
     """
     if isinstance(receipt, UploadArchive):
         outcome, code, image_id = "queued", "", None
-        message = f"{receipt.file_name} has arrived and is being unpacked."
+        arrived = gettext("{name} has arrived and is being unpacked.")
+        message = arrived.format(name=receipt.file_name)
     else:
         outcome, code, message = receipt.outcome, receipt.code, receipt.message
         image_id = str(receipt.image_id) if receipt.image_id else None

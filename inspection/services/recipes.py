@@ -3,6 +3,8 @@ revision `model-<number>`."""
 
 import re
 
+from django.utils.translation import gettext_noop
+
 from inspection.errors import UserError, WrongState
 from inspection.models import ModelVersion, Product, Viewpoint
 
@@ -23,7 +25,10 @@ def viewpoint_named(name: str, only: Product | None = None) -> Viewpoint:
     viewpoint = found.select_related("product").first()
     if viewpoint is None:
         raise UserError(
-            "unknown_recipe", f"There is no recipe “{name[:80]}” here.", field="recipe.name"
+            "unknown_recipe",
+            "There is no recipe “{name}” here.",
+            name=name[:80],
+            field="recipe.name",
         )
     return viewpoint
 
@@ -38,17 +43,22 @@ def version_named(viewpoint: Viewpoint, revision: str) -> ModelVersion:
         number = REVISION.fullmatch(revision.strip())
         found = versions.filter(number=int(number[1])).first() if number else None
     if found is None:
-        said = f"revision “{revision[:40]}”" if revision else "model that judges"
+        unknown = gettext_noop("Recipe {recipe} has no revision “{revision}”.")
+        none = gettext_noop("Recipe {recipe} has no model that judges.")
         raise UserError(
             "unknown_revision",
-            f"Recipe {viewpoint.recipe_name} has no {said}.",
+            unknown if revision else none,
+            recipe=viewpoint.recipe_name,
+            revision=revision[:40],
             field="recipe.revision",
         )
     if not found.has_judged:
         raise WrongState(
             "never_promoted",
-            f"{found.revision} of {viewpoint.recipe_name} was never promoted; somebody must "
-            "promote it on its page first.",
+            "{revision} of {recipe} was never promoted; somebody must promote it on its page "
+            "first.",
+            revision=found.revision,
+            recipe=viewpoint.recipe_name,
             field="recipe.revision",
         )
     return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.template.loader import render_to_string
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
 from inspection.errors import UserError
 
@@ -35,7 +35,7 @@ Pictures = Mapping[str, Callable[[], bytes]]
 
 @lru_cache(maxsize=1)
 def missing() -> str:
-    """What must be installed before a PDF can be made; empty when all is there."""
+    """What must be installed before a PDF can be made, in English; empty when all is there."""
     if importlib.util.find_spec("weasyprint") is None:
         return _("PDF reports need WeasyPrint. On the server: pip install 'kintsugi[pdf]'")
     if not all(ctypes.util.find_library(name) for name in PANGO):

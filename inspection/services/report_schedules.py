@@ -156,14 +156,20 @@ def _addresses(recipients: list[str]) -> list[str]:
     clean = list(dict.fromkeys(address.strip() for address in recipients if address.strip()))
     if not 0 < len(clean) <= MAX_RECIPIENTS:
         raise UserError(
-            "bad_recipients", f"Name 1 to {MAX_RECIPIENTS} e-mail addresses.", field="recipients"
+            "bad_recipients",
+            "Name 1 to {most} e-mail addresses.",
+            most=MAX_RECIPIENTS,
+            field="recipients",
         )
     for address in clean:
         try:
             validate_email(address)
         except ValidationError:
             raise UserError(
-                "bad_recipients", f"{address} is not an e-mail address.", field="recipients"
+                "bad_recipients",
+                "{address} is not an e-mail address.",
+                address=address,
+                field="recipients",
             ) from None
     return clean
 

@@ -112,7 +112,7 @@ def _check(
     until: datetime | None,
 ) -> None:
     if kind not in ReportKind.values:
-        raise UserError("unknown_kind", f"There is no report “{kind}”.", field="kind")
+        raise UserError("unknown_kind", "There is no report “{kind}”.", kind=kind, field="kind")
     if kind in LOT_KINDS:
         if lot is None:
             raise UserError("lot_missing", "Choose the lot that the report is about.", field="lot")

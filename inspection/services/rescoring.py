@@ -43,7 +43,9 @@ def rescore_lot(user: User | None, lot: Lot, version: ModelVersion, *, reason: s
     if not reason.strip():
         raise UserError("reason_missing", "Say why this lot is judged again.", field="reason")
     if lot.product_id != product.pk:
-        raise UserError("other_product", f"Lot {lot} belongs to another product.", field="lot")
+        raise UserError(
+            "other_product", "Lot {lot} belongs to another product.", lot=lot, field="lot"
+        )
     _check_count(lot, parts_of(lot, version).count())
     with transaction.atomic():
         batch = batches.open_batch(
@@ -67,11 +69,19 @@ def rescore_lot(user: User | None, lot: Lot, version: ModelVersion, *, reason: s
 def _check_count(lot: Lot, count: int) -> None:
     if not count:
         raise UserError(
-            "nothing_judged", f"No part of lot {lot} was judged from this viewpoint.", field="lot"
+            "nothing_judged",
+            "No part of lot {lot} was judged from this viewpoint.",
+            lot=lot,
+            field="lot",
         )
     if count > MOST:
         raise UserError(
-            "too_many", f"Lot {lot} has {count} parts; at most {MOST} go at once.", field="lot"
+            "too_many",
+            "Lot {lot} has {count} parts; at most {most} go at once.",
+            lot=lot,
+            count=count,
+            most=MOST,
+            field="lot",
         )
 
 

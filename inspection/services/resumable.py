@@ -17,17 +17,19 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
-from inspection.errors import NotAllowed, UserError, WrongState
+from inspection.errors import UserError, WrongState
 from inspection.models import PartialFile, Upload, UploadArchive, UploadReceipt, User
 
-from . import pictures, receipts, uploads
+from . import dataset_pictures, receipts, uploads
 from .audit import record
 from .disk import GB, check_free_space
-from .images import MB, display_name, store_image
-from .incoming import Incoming, check_key, other_archive
+from .images import MB, display_name
+from .incoming import check_key
+from .partial_end import finish
 
 BLOCK = 1 << 20
 METADATA_LENGTH = 2000
@@ -45,7 +47,8 @@ class WrongOffset(UserError):
     """The sender goes on from another place than what is kept here."""
 
     def __init__(self, offset: int) -> None:
-        super().__init__("wrong_offset", f"{offset} bytes of this file are here. Go on from there.")
+        sentence = gettext_noop("{offset} bytes of this file are here. Go on from there.")
+        super().__init__("wrong_offset", sentence, offset=offset)
         self.offset = offset
 
 
@@ -79,13 +82,13 @@ def begin(
     where the disk has no room for all that was announced.
     """
     check_key(client_key)
-    if upload:
-        uploads.check_may_send(user, upload)
-        receipts.renew(upload)
+    _check_may_send(user, upload)
     _check_length(length, most_mb(upload), display_name(file_name))
     if len(metadata) > METADATA_LENGTH:
         raise UserError(
-            "metadata_too_long", f"Upload-Metadata must be at most {METADATA_LENGTH} characters."
+            "metadata_too_long",
+            "Upload-Metadata must be at most {most} characters.",
+            most=METADATA_LENGTH,
         )
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(username=F("username"))  # one of theirs at a time
@@ -102,6 +105,15 @@ def begin(
         )
 
 
+def _check_may_send(user: User, upload: Upload | None) -> None:
+    """Raise unless `user` may bring pictures there; an upload that something comes for is alive."""
+    if upload is None:
+        dataset_pictures.check_may_send(user)
+    else:
+        uploads.check_may_send(user, upload)
+        receipts.renew(upload)
+
+
 def most_mb(upload: Upload | None) -> int:
     """The largest file that may be announced, in MB: into an upload a zip may come."""
     return int(settings.MAX_ARCHIVE_MB if upload else settings.MAX_FILE_MB)
@@ -109,12 +121,16 @@ def most_mb(upload: Upload | None) -> int:
 
 def _check_length(length: int, limit_mb: int, name: str) -> None:
     if length == 0:
-        raise UserError("empty_file", f"{name} is empty (0 bytes). Send the picture anew.")
+        raise UserError(
+            "empty_file", "{name} is empty (0 bytes). Send the picture anew.", name=name
+        )
     if length > limit_mb * MB:
         raise UserError(
             "too_large",
-            f"{name} is larger than {limit_mb} MB. Split it, or ask an administrator to raise "
-            "the limit.",
+            "{name} is larger than {limit} MB. Split it, or ask an administrator to raise the "
+            "limit.",
+            name=name,
+            limit=limit_mb,
         )
 
 
@@ -126,9 +142,11 @@ def _check_quota(user: User, length: int) -> None:
     ):
         raise UserError(
             "too_much_unfinished",
-            f"{held / GB:.1f} GB of yours are announced and not yet here; at most "
-            f"{settings.MAX_UNFINISHED_MB * MB / GB:.1f} GB or {settings.MAX_UNFINISHED_FILES} "
-            "files may be. Finish or give up one of them first.",
+            "{held:.1f} GB of yours are announced and not yet here; at most {most:.1f} GB or "
+            "{files} files may be. Finish or give up one of them first.",
+            held=held / GB,
+            most=settings.MAX_UNFINISHED_MB * MB / GB,
+            files=settings.MAX_UNFINISHED_FILES,
         )
 
 
@@ -219,9 +237,7 @@ def append(
     What came of a piece that breaks off is kept, unless it has a checksum. The last piece also
     takes the whole file where it belongs. Raises Gone, Busy, WrongOffset, WrongChecksum.
     """
-    if partial.upload:
-        uploads.check_may_send(partial.owner, partial.upload)
-        receipts.renew(partial.upload)
+    _check_may_send(partial.owner, partial.upload)
     with _held(partial) as file:
         here = offset_of(partial)
         if offset != here:
@@ -229,14 +245,15 @@ def append(
         if offset + size > partial.length:
             raise UserError(
                 "too_much",
-                f"{partial.length} bytes were announced; this piece would end at "
-                f"{offset + size}. Send the rest only.",
+                "{length} bytes were announced; this piece would end at {end}. Send the rest only.",
+                length=partial.length,
+                end=offset + size,
             )
         if not partial.finished_at:
             check_free_space(size / GB)
             _write(partial, file, stream, size, checksum)
             if partial.whole:
-                _finish(partial)
+                finish(partial)
     return partial.offset
 
 
@@ -276,6 +293,8 @@ def _write(
     os.fsync(file.fileno())
     rows = PartialFile.objects.filter(pk=partial.pk, offset=partial.offset, finished_at=None)
     if not rows.update(offset=begin_at + came, expires_at=_expiry()):
+        if not PartialFile.objects.filter(pk=partial.pk).exists():
+            raise Gone("expired", "This file was not finished in time. Begin again.")
         partial.refresh_from_db()
         raise WrongOffset(partial.offset)  # somebody wrote whom the lock of this disk did not hold
     partial.refresh_from_db(fields=["offset", "expires_at"])
@@ -307,58 +326,7 @@ def settle(partial: PartialFile) -> None:
         return
     with contextlib.suppress(Busy, Gone), _held(partial):
         if not partial.finished_at:
-            _finish(partial)
-
-
-def _finish(partial: PartialFile) -> None:
-    """Take the whole file as every other, and let its bytes go. Safe to run again after a kill:
-    a file with the same key, and a picture with the same bytes, is taken once.
-
-    Raises UserError only for what passes (a full disk): the bytes stay, and it is tried again.
-    """
-    fields: dict[str, object] = {}
-    try:
-        with partial.path.open("rb") as stream:
-            fields = _take(partial, stream)
-    except UserError as refusal:
-        if refusal.code in receipts.PASSING:
-            raise
-        fields = {"code": refusal.code, "message": refusal.message}
-    PartialFile.objects.filter(pk=partial.pk, finished_at=None).update(
-        finished_at=timezone.now(), **fields
-    )
-    partial.path.unlink(missing_ok=True)
-    partial.refresh_from_db()
-
-
-def _take(partial: PartialFile, stream: IO[bytes]) -> dict[str, object]:
-    owner = partial.owner
-    if partial.upload:
-        taken = uploads.receive_file(
-            owner,
-            partial.upload,
-            client_key=partial.client_key,
-            name=partial.file_name,
-            stream=stream,
-            size=partial.length,
-        )
-        return _said_of(taken)
-    if not owner.is_active:
-        raise NotAllowed("not_allowed", "Whoever sent this may no longer sign in.")
-    file = Incoming(partial.file_name, stream, partial.length)
-    if file.is_zip or file.is_other_archive:
-        raise other_archive(partial.file_name)
-    image, _ = store_image(owner, partial.file_name, file)  # type: ignore[arg-type]
-    pictures.own(owner, image)
-    return {"image": image}
-
-
-def _said_of(taken: UploadReceipt | UploadArchive) -> dict[str, object]:
-    if isinstance(taken, UploadArchive):
-        return {}
-    refused = taken.outcome == UploadReceipt.Outcome.REFUSED
-    said = {"code": taken.code, "message": taken.message} if refused else {}
-    return {"image": taken.image, **said}
+            finish(partial)
 
 
 def give_up(user: User, partial: PartialFile) -> None:
@@ -379,10 +347,15 @@ def tidy() -> int:
         with contextlib.suppress(UserError, WrongState):
             settle(partial)
     old = now - timedelta(hours=settings.UNFINISHED_HOURS)
-    ended = PartialFile.objects.filter(finished_at=None, expires_at__lt=now)
-    ended |= PartialFile.objects.filter(finished_at__lt=old)
-    gone = list(ended)
-    for partial in gone:
-        PartialFile.objects.filter(pk=partial.pk).delete()
+    ended = PartialFile.objects.filter(
+        Q(finished_at=None, expires_at__lt=now) | Q(finished_at__lt=old)
+    )
+    return sum(_forget(partial, ended) for partial in list(ended))
+
+
+def _forget(partial: PartialFile, ended: "QuerySet[PartialFile]") -> bool:
+    """Delete it unless a piece came since it was found: that gave it new time."""
+    deleted, _ = ended.filter(pk=partial.pk).delete()
+    if deleted:
         partial.path.unlink(missing_ok=True)
-    return len(gone)
+    return bool(deleted)

@@ -99,9 +99,9 @@ def propose_good_parts(user: User | None, inspections: Iterable[Inspection]) -> 
     if len(keys) > MOST_SELECTED:
         raise UserError(
             "too_many",
-            _("Choose at most {most} parts at once; these are {n}.").format(
-                most=MOST_SELECTED, n=len(keys)
-            ),
+            "Choose at most {most} parts at once; these are {n}.",
+            most=MOST_SELECTED,
+            n=len(keys),
         )
     found = list(
         Inspection.objects.filter(pk__in=keys)
@@ -144,9 +144,9 @@ def _learn(
             if item.label:
                 raise UserError(
                     "labelled",
-                    _("{name} is among the pictures as “{label}”. Correct that first.").format(
-                        name=item.file_name, label=item.label
-                    ),
+                    "{name} is among the pictures as “{label}”. Correct that first.",
+                    name=item.file_name,
+                    label=item.label,
                 )
             if new:
                 proposed.added.append(item)
@@ -177,18 +177,16 @@ def _check_good(chosen: Sequence[Inspection]) -> None:
     if bad := (defects.first() or came_back.first()):
         raise UserError(
             "confirmed_defect",
-            _(
-                "{part} has a confirmed defect, so nothing of this selection is learned. Take it "
-                "out of the selection."
-            ).format(part=_name(bad)),
+            "{part} has a confirmed defect, so nothing of this selection is learned. Take it "
+            "out of the selection.",
+            part=_name(bad),
         )
     if unsure := rows.exclude(may_be_learned()).first():
         raise UserError(
             "not_verified",
-            _(
-                "Nobody has said yet that {part} is good, so nothing of this selection is learned. "
-                "Verify it first, or take it out of the selection."
-            ).format(part=_name(unsure)),
+            "Nobody has said yet that {part} is good, so nothing of this selection is learned. "
+            "Verify it first, or take it out of the selection.",
+            part=_name(unsure),
         )
 
 
@@ -198,10 +196,9 @@ def _check_not_golden(viewpoint: Viewpoint, chosen: Sequence[Inspection]) -> Non
     if dataset and (there := golden.items(dataset).filter(image__in=images).first()):
         raise UserError(
             "golden_part",
-            _(
-                "{name} is in the golden set: a model must not learn what it is held against. Take "
-                "it out of the selection."
-            ).format(name=there.file_name),
+            "{name} is in the golden set: a model must not learn what it is held against. Take "
+            "it out of the selection.",
+            name=there.file_name,
         )
 
 

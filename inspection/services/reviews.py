@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -228,7 +229,9 @@ def _state(state: ReviewState | str) -> ReviewState:
     try:
         return ReviewState(state)
     except ValueError:
-        raise UserError("bad_state", f"{state} is no review state.", field="state") from None
+        raise UserError(
+            "bad_state", "{state} is no review state.", state=state, field="state"
+        ) from None
 
 
 def _check_words(reason_code: ReasonCode | None, comment: str, product: Product) -> None:
@@ -237,15 +240,25 @@ def _check_words(reason_code: ReasonCode | None, comment: str, product: Product)
     if len(comment) > MAX_COMMENT:
         raise UserError(
             "comment_too_long",
-            f"A comment has at most {MAX_COMMENT} characters; this one has {len(comment)}.",
+            "A comment has at most {most} characters; this one has {n}.",
+            most=MAX_COMMENT,
+            n=len(comment),
             field="comment",
         )
 
 
 def _changed_meanwhile(now: Inspection) -> WrongState:
-    who = f" by {now.reviewed_by}" if now.reviewed_by else ""
+    known = gettext_noop(
+        "Somebody judged this part a moment ago: “{state}” by {who}. Nothing of yours was written; "
+        "look again before you change it."
+    )
+    unknown = gettext_noop(
+        "Somebody judged this part a moment ago: “{state}”. Nothing of yours was written; look "
+        "again before you change it."
+    )
     return WrongState(
         "changed_meanwhile",
-        f"Somebody judged this part a moment ago: “{now.get_review_state_display()}”{who}. "
-        "Nothing of yours was written; look again before you change it.",
+        known if now.reviewed_by else unknown,
+        state=ReviewState(now.review_state).label,
+        who=now.reviewed_by,
     )

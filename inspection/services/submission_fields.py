@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_noop as _
 
 from inspection.errors import UserError
 from inspection.models import Image
@@ -105,7 +106,7 @@ def read_fields(
     fields = _with_synonyms(given)
     recipe = fields.get("recipe") or {}
     if not isinstance(recipe, Mapping):
-        raise _wrong("recipe", 'is an object: {"name": …, "revision": …}')
+        raise _wrong("recipe", _('{name} is an object: {{"name": …, "revision": …}}.'))
     texts = {name: _text(fields, name) for name in LONGEST if not name.startswith("recipe.")}
     name = _text({"recipe.name": recipe.get("name")}, "recipe.name") or texts["part_number"]
     revision = _text({"recipe.revision": recipe.get("revision")}, "recipe.revision")
@@ -115,9 +116,10 @@ def read_fields(
         ("recipe.name", name),
     ):
         if not value:
-            raise UserError("field_missing", f"{needed} is missing.", field=needed)
+            raise UserError("field_missing", "{name} is missing.", name=needed, field=needed)
     if revision and not REVISION.fullmatch(revision):
-        raise _wrong("recipe.revision", "is model-<number>, or left out for the active model")
+        rule = _("{name} is model-<number>, or left out for the active model.")
+        raise _wrong("recipe.revision", rule)
     return Asked(
         **texts,
         recipe_name=name,
@@ -147,7 +149,9 @@ def _take(fields: dict[str, Any], synonym: str, name: str) -> None:
     if fields.get(name) not in (None, "", said):
         raise UserError(
             "said_twice",
-            f"{synonym} and {name} mean the same and differ. Send one of the two.",
+            "{synonym} and {name} mean the same and differ. Send one of the two.",
+            synonym=synonym,
+            name=name,
             field=synonym,
         )
     fields[name] = said
@@ -158,12 +162,13 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _wrong(name, "is a text")
+        raise _wrong(name, _("{name} is a text."))
     value = value.strip()
     if len(value) > LONGEST[name]:
-        raise _wrong(name, f"has at most {LONGEST[name]} characters")
+        raise _wrong(name, _("{name} has at most {most} characters."), most=LONGEST[name])
     if UNPRINTABLE.search(value):
-        raise _wrong(name, "holds a control character; send what is printed on the part")
+        rule = _("{name} holds a control character; send what is printed on the part.")
+        raise _wrong(name, rule)
     return value
 
 
@@ -171,9 +176,9 @@ def _position(value: Any) -> int:
     if value in (None, ""):
         return 0
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,10}", str(value)):
-        raise _wrong("position_number", "is a whole number, 0 or more")
+        raise _wrong("position_number", _("{name} is a whole number, 0 or more."))
     if int(value) > HIGHEST_POSITION:
-        raise _wrong("position_number", f"is at most {HIGHEST_POSITION}")
+        raise _wrong("position_number", _("{name} is at most {most}."), most=HIGHEST_POSITION)
     return int(value)
 
 
@@ -185,7 +190,8 @@ def _moment(value: Any) -> datetime | None:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None or not 1970 < found.year < 9999:
-        raise _wrong("captured_at", "is a time with its zone, as 2026-11-26T12:00:00+00:00")
+        rule = _("{name} is a time with its zone, as 2026-11-26T12:00:00+00:00.")
+        raise _wrong("captured_at", rule)
     return found
 
 
@@ -193,7 +199,7 @@ def _failed_board(value: Any) -> str:
     if value in (None, ""):
         return ""
     if str(value) not in FAILED_BOARD or isinstance(value, bool):
-        raise _wrong("FailedBoard", "is 0 (unknown), 1 (good) or 2 (failed)")
+        raise _wrong("FailedBoard", _("{name} is 0 (unknown), 1 (good) or 2 (failed)."))
     return str(value)
 
 
@@ -202,9 +208,10 @@ def _some(images: Iterable[Image]) -> tuple[Image, ...]:
     if not found:
         raise UserError("no_images", "Send at least one picture of the part.", field="images")
     if len(found) > MOST_IMAGES:
-        raise _wrong("images", f"are at most {MOST_IMAGES} pictures of one part")
+        rule = _("{name} are at most {most} pictures of one part.")
+        raise _wrong("images", rule, most=MOST_IMAGES)
     return found
 
 
-def _wrong(field: str, rule: str) -> UserError:
-    return UserError("invalid", f"{field} {rule}.", field=field)
+def _wrong(field: str, rule: str, **values: object) -> UserError:
+    return UserError("invalid", rule, name=field, field=field, **values)

@@ -20,6 +20,7 @@ from uuid import UUID
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -38,6 +39,7 @@ from inspection.models import (
     User,
     Viewpoint,
 )
+from inspection.models.inspection import FREED
 
 from . import outbox
 from .access import require
@@ -51,7 +53,6 @@ KEY_LENGTH = 255
 KEYS_KEPT = timedelta(days=30)
 RECEIVING_S = 60
 MAIN = "main"
-FREED = "expired:"  # what the keys of old rows become
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,23 @@ class Duplicate(WrongState):
     `inspection_id` is the part's inspection, or None where the caller may not see it.
     """
 
-    def __init__(self, message: str, inspection_id: UUID | None) -> None:
-        super().__init__("duplicate_external_id", message, field="external_id")
+    def __init__(self, station: str, external_id: str, inspection_id: UUID | None) -> None:
+        shown = gettext_noop(
+            "Station {station} sent {name} before as inspection {inspection}, under another key. "
+            "Ask for that one, or give a retest an id of its own."
+        )
+        hidden = gettext_noop(
+            "Station {station} sent {name} before, under another key. Ask for that one, or give a "
+            "retest an id of its own."
+        )
+        super().__init__(
+            "duplicate_external_id",
+            shown if inspection_id else hidden,
+            station=station,
+            name=external_id,
+            inspection=inspection_id,
+            field="external_id",
+        )
         self.inspection_id = inspection_id
 
 
@@ -109,7 +125,8 @@ def read_key(header: str) -> str:
     if not usable or not text.isascii() or not text.isprintable():
         raise UserError(
             "idempotency_key_invalid",
-            f"The Idempotency-Key is 1 to {KEY_LENGTH} printable ASCII characters; use a UUID.",
+            "The Idempotency-Key is 1 to {most} printable ASCII characters; use a UUID.",
+            most=KEY_LENGTH,
             field="Idempotency-Key",
         )
     return text
@@ -206,7 +223,7 @@ def free_expired_keys() -> int:
     """Keys of more than 30 days ago may be used again; external ids never. Returns how many."""
     expired = Submission.objects.filter(expires_at__lte=timezone.now())
     waiting = expired.exclude(idempotency_key__startswith=FREED)
-    return sum(_free_key(one) for one in waiting.only("pk").iterator())
+    return sum(_free_key(one) for one in waiting.only("pk"))
 
 
 def _free_key(submission: Submission) -> int:
@@ -236,12 +253,7 @@ def _taken(user: User, station: Station, asked: Asked, key: str, print_: str) ->
     if (known.owner_id, known.idempotency_key) == (user.pk, key):
         return _again(user, known, print_)
     may_see = policies.can(user, policies.VIEW, known.inspection.viewpoint.product)
-    shown = f" as inspection {known.inspection_id}" if may_see else ""
-    raise Duplicate(
-        f"Station {station.code} sent {asked.external_id} before{shown}, under another key. Ask "
-        "for that one, or give a retest an id of its own.",
-        known.inspection_id if may_see else None,
-    )
+    raise Duplicate(station.code, asked.external_id, known.inspection_id if may_see else None)
 
 
 # --- what the names mean ---------------------------------------------------------------
@@ -253,8 +265,10 @@ def _recipe(user: User, asked: Asked) -> _Recipe:
     if asked.part_number and asked.part_number.casefold() != product.code.casefold():
         raise UserError(
             "other_part_number",
-            f"The recipe {viewpoint.recipe_name} is for part number {product.code}, not "
-            f"{asked.part_number}. Correct one of the two.",
+            "The recipe {recipe} is for part number {number}, not {other}. Correct one of the two.",
+            recipe=viewpoint.recipe_name,
+            number=product.code,
+            other=asked.part_number,
             field="part_number",
         )
     if asked.callback_url and outbox.callback_endpoint(asked.callback_url, product.pk) is None:
@@ -283,8 +297,9 @@ def _viewpoint(user: User, name: str) -> Viewpoint:
         return found_one
     raise UserError(
         "unknown_recipe",
-        f"There is no recipe {name}. A recipe is the part number of a product, or "
+        "There is no recipe {name}. A recipe is the part number of a product, or "
         "<part number>/<viewpoint>; this account must be a member of the product.",
+        name=name,
         field="recipe.name",
     )
 
@@ -297,8 +312,8 @@ def _version(viewpoint: Viewpoint, asked: Asked) -> ModelVersion:
         if active is None:
             raise UserError(
                 "no_model",
-                f"{viewpoint.recipe_name} has no model yet that could judge pictures. Train and "
-                "promote one first.",
+                "{recipe} has no model yet that could judge pictures. Train and promote one first.",
+                recipe=viewpoint.recipe_name,
                 field="recipe.name",
             )
         return active
@@ -306,8 +321,10 @@ def _version(viewpoint: Viewpoint, asked: Asked) -> ModelVersion:
     if promoted is None:
         raise UserError(
             "not_promoted",
-            f"{asked.recipe_revision} never judged parts of {viewpoint.recipe_name}. Name one that "
-            "was promoted, or leave the revision out for the active one.",
+            "{revision} never judged parts of {recipe}. Name one that was promoted, or leave the "
+            "revision out for the active one.",
+            revision=asked.recipe_revision,
+            recipe=viewpoint.recipe_name,
             field="recipe.revision",
         )
     return promoted
@@ -322,8 +339,10 @@ def _station(user: User, asked: Asked, product: Product) -> Station:
     if not policies.can(user, policies.MANAGE, product):
         raise UserError(
             "unknown_station",
-            f"There is no station {asked.station_id}. Correct station_id, or let an engineer of "
-            f"{product.code} send the first part from it: that makes the station.",
+            "There is no station {station}. Correct station_id, or let an engineer of {product} "
+            "send the first part from it: that makes the station.",
+            station=asked.station_id,
+            product=product.code,
             field="station_id",
         )
     made, _ = Station.objects.get_or_create(

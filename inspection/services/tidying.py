@@ -84,8 +84,10 @@ def _give_up_on_lost_archives() -> None:
 def _gone(archive: UploadArchive) -> UserError:
     return UserError(
         "archive_gone",
-        f"{archive.file_name} could not be unpacked and was deleted after {LEFTOVER_DAYS} days. "
-        "Send it again: pictures that are here already are not added twice.",
+        "{name} could not be unpacked and was deleted after {days} days. Send it again: pictures "
+        "that are here already are not added twice.",
+        name=archive.file_name,
+        days=LEFTOVER_DAYS,
     )
 
 

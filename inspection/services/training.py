@@ -7,6 +7,8 @@ What a run does once a worker has it is in `run_body`; what becomes of its model
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -132,7 +134,9 @@ def _check_settings(
         known = ", ".join(TrainingRun.Preset.values)
         raise UserError(
             "unknown_preset",
-            f"There is no preset “{preset}”; choose one of {known}.",
+            "There is no preset “{preset}”; choose one of {known}.",
+            preset=preset,
+            known=known,
             field="preset",
         )
     if not MIN_MINUTES <= budget_minutes <= MAX_MINUTES:
@@ -156,7 +160,9 @@ def _check_method(method: str) -> None:
         known = ", ".join(Method.values)
         raise UserError(
             "unknown_method",
-            f"There is no method “{method}”; choose one of {known}.",
+            "There is no method “{method}”; choose one of {known}.",
+            method=method,
+            known=known,
             field="method",
         )
 
@@ -164,13 +170,17 @@ def _check_method(method: str) -> None:
 def _check_enough(have: int) -> None:
     if have >= MIN_PICTURES:
         return
-    there = "no picture of a good part is" if have == 0 else f"{have} usable pictures are"
-    there = "1 usable picture is" if have == 1 else there
+    none, one = _("no picture of a good part is"), _("1 usable picture is")
+    some = format_lazy(_("{n} usable pictures are"), n=have)
     raise UserError(
         "too_few_pictures",
-        f"Training needs at least {MIN_PICTURES} pictures of good parts ({MIN_CALIBRATION} to set "
-        f"the limits, {MIN_TO_LEARN} to learn from); {there} there. "
-        f"Upload {MIN_PICTURES - have} more.",
+        "Training needs at least {least} pictures of good parts ({calibration} to set the limits, "
+        "{learn} to learn from); {there} there. Upload {more} more.",
+        least=MIN_PICTURES,
+        calibration=MIN_CALIBRATION,
+        learn=MIN_TO_LEARN,
+        there={0: none, 1: one}.get(have, some),
+        more=MIN_PICTURES - have,
         field="dataset",
     )
 
@@ -255,8 +265,10 @@ def _check_left(snapshot: DatasetSnapshot) -> None:
     if left < MIN_PICTURES:
         raise UserError(
             "too_few_left",
-            f"Only {left} pictures are left, and training needs {MIN_PICTURES}. Keep some of "
-            "those that you left out, or cancel the run and upload more.",
+            "Only {left} pictures are left, and training needs {least}. Keep some of those that "
+            "you left out, or cancel the run and upload more.",
+            left=left,
+            least=MIN_PICTURES,
         )
 
 

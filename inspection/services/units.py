@@ -22,7 +22,9 @@ def lot_of(product: Product, code: str, work_order: str = "") -> Lot | None:
     elif work_order and lot.work_order != work_order:
         raise UserError(
             "other_work_order",
-            f"Lot {lot.code} belongs to work order {lot.work_order}. Correct one of the two.",
+            "Lot {lot} belongs to work order {order}. Correct one of the two.",
+            lot=lot.code,
+            order=lot.work_order,
             field="work_order",
         )
     return lot

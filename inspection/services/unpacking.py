@@ -129,7 +129,8 @@ class _Unpacking:
         if not found:
             raise UserError(
                 "empty_archive",
-                f"{archive.file_name} holds no files. Pack the pictures and send it again.",
+                "{name} holds no files. Pack the pictures and send it again.",
+                name=archive.file_name,
             )
         archive.members_total = len(found)
         archive.save(update_fields=["members_total"])
@@ -206,5 +207,6 @@ class _Unpacking:
 def _gone(archive: UploadArchive) -> UserError:
     return UserError(
         "archive_gone",
-        f"{archive.file_name} is no longer in the staging folder of this machine. Send it again.",
+        "{name} is no longer in the staging folder of this machine. Send it again.",
+        name=archive.file_name,
     )

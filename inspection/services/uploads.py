@@ -32,9 +32,9 @@ from inspection.models import (
 from . import batches, receipts
 from .access import require
 from .audit import record
-from .disk import GB, check_free_space
-from .images import MB, display_name, staged, too_large
-from .incoming import Incoming, check_key, other_archive
+from .disk import check_free_space
+from .images import MB, display_name, too_large
+from .incoming import Incoming, check_key, other_archive, stage
 from .locking import lock_row
 from .receipts import receipt_payload, upload_progress
 
@@ -193,11 +193,19 @@ def seal_when_complete(user: User | None, upload: Upload) -> None:
 
 
 def receive_file(
-    user: User | None, upload: Upload, *, client_key: str, name: str, stream: IO[bytes], size: int
+    user: User | None,
+    upload: Upload,
+    *,
+    client_key: str,
+    name: str,
+    stream: IO[bytes],
+    size: int,
+    path: Path | None = None,
 ) -> UploadReceipt | UploadArchive:
     """Take one file; a second send with the same key gets the first one's receipt.
 
-    A zip is staged and unpacked by a job; a picture is checked, kept and put in its place.
+    A zip is staged and unpacked by a job; a picture is checked, kept and put in its place. `path`
+    says where in the staging folder the whole file lies already.
     Raises UserError only for what another try may mend.
     """
     _check_may(user, upload)
@@ -207,7 +215,9 @@ def receive_file(
         return known
     _check_takes_files(upload)
     receipts.renew(upload)
-    file = Incoming(display_name(name), stream, size, heard=lambda: receipts.renew(upload))
+    file = Incoming(
+        display_name(name), stream, size, heard=lambda: receipts.renew(upload), path=path
+    )
     try:
         taken = _take(user, upload, client_key, file)
     except UserError as refusal:
@@ -231,29 +241,26 @@ def _take(
 
 
 def _take_archive(upload: Upload, client_key: str, file: Incoming) -> UploadArchive:
-    check_free_space(file.size / GB)
     target = settings.STAGING_DIR / f"{new_id()}.zip"
-    with staged(file.name, file, limit_mb=settings.MAX_ARCHIVE_MB) as here:  # type: ignore[arg-type]
-        file.check_whole()
-        here.path.rename(target)
-        try:
-            with transaction.atomic():
-                archive = UploadArchive.objects.create(
-                    upload=upload,
-                    client_key=client_key,
-                    file_name=file.name,
-                    path=target.name,
-                    size_bytes=here.size,
-                )
-                lock_row(upload)  # a job that is just ending must see the archive, or we it
-                _check_not_cancelled(upload)
-                queue(upload)
-        except IntegrityError:  # the same key came twice at once
-            target.unlink(missing_ok=True)
-            return upload.archives.get(client_key=client_key)
-        except WrongState:
-            target.unlink(missing_ok=True)
-            raise
+    size = stage(file, target)
+    try:
+        with transaction.atomic():
+            archive = UploadArchive.objects.create(
+                upload=upload,
+                client_key=client_key,
+                file_name=file.name,
+                path=target.name,
+                size_bytes=size,
+            )
+            lock_row(upload)  # a job that is just ending must see the archive, or we it
+            _check_not_cancelled(upload)
+            queue(upload)
+    except IntegrityError:  # the same key came twice at once
+        target.unlink(missing_ok=True)
+        return upload.archives.get(client_key=client_key)
+    except WrongState:
+        target.unlink(missing_ok=True)
+        raise
     return archive
 
 

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -19,6 +20,14 @@ from .audit import record
 
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that are taken for another
 GROUPS, GROUP_LENGTH = 4, 5  # 100 bits
+LAST_DISABLED = gettext_noop(
+    "{name} is the last administrator and cannot be disabled. Make somebody else administrator "
+    "first."
+)
+LAST_DEMOTED = gettext_noop(
+    "{name} is the last administrator and cannot be given another role. Make somebody else "
+    "administrator first."
+)
 
 
 def one_time_password() -> str:
@@ -69,8 +78,8 @@ def disable_user(user: User | None, who: User) -> User:
     with transaction.atomic():
         who = _locked(who)
         if not who.is_active:
-            raise WrongState("already_disabled", f"{who.username} is disabled already.")
-        _check_another_administrator(who, "disabled")
+            raise WrongState("already_disabled", "{name} is disabled already.", name=who.username)
+        _check_another_administrator(who, LAST_DISABLED)
         _set_active(user, who, False)
         end_sessions(who)
     return who
@@ -82,7 +91,7 @@ def enable_user(user: User | None, who: User) -> User:
     with transaction.atomic():
         who = _locked(who)
         if who.is_active:
-            raise WrongState("already_enabled", f"{who.username} is not disabled.")
+            raise WrongState("already_enabled", "{name} is not disabled.", name=who.username)
         _set_active(user, who, True)
     return who
 
@@ -114,7 +123,7 @@ def set_role(
         if before == chosen:
             return held
         if product is None and before == Role.ADMINISTRATOR and not who.is_superuser:
-            _check_another_administrator(who, "given another role")
+            _check_another_administrator(who, LAST_DEMOTED)
         membership = _write_role(who, product, chosen)
         hang_up(who.pk)
         now = {"role": chosen and chosen.value}
@@ -143,7 +152,11 @@ def _role(role: Role | str) -> Role:
     except ValueError:
         names = ", ".join(Role.values)
         raise UserError(
-            "bad_role", f"{role} is no role. Roles are: {names}.", field="role"
+            "bad_role",
+            "{role} is no role. Roles are: {names}.",
+            role=role,
+            names=names,
+            field="role",
         ) from None
 
 
@@ -163,7 +176,9 @@ def _check_new(who: User) -> None:
         who.clean_fields()
     except ValidationError as error:
         key, messages = next(iter(error.message_dict.items()))
-        raise UserError("invalid", f"{key}: {' '.join(messages)}", field=key) from error
+        raise UserError(
+            "invalid", "{label}: {trouble}", label=key, trouble=" ".join(messages), field=key
+        ) from error
 
 
 def _insert(who: User) -> None:
@@ -177,7 +192,8 @@ def _insert(who: User) -> None:
 def _taken(who: User) -> UserError:
     return UserError(
         "username_taken",
-        f"There is a user {who.username} already. Choose another name, or enable that user.",
+        "There is a user {name} already. Choose another name, or enable that user.",
+        name=who.username,
         field="username",
     )
 
@@ -202,11 +218,7 @@ def _set_active(user: User | None, who: User, active: bool) -> None:
     record(user, action, who, before={"is_active": before}, after={"is_active": active})
 
 
-def _check_another_administrator(who: User, what: str) -> None:
+def _check_another_administrator(who: User, sentence: str) -> None:
     all_ = administrators()
     if all_.filter(pk=who.pk).exists() and not all_.exclude(pk=who.pk).exists():
-        raise WrongState(
-            "last_administrator",
-            f"{who.username} is the last administrator and cannot be {what}. Make somebody else "
-            "administrator first.",
-        )
+        raise WrongState("last_administrator", sentence, name=who.username)

@@ -44,6 +44,9 @@ def _inspection(key: str, only: Product | None) -> Inspection:
         found = None
     if found is None:
         raise UserError(
-            "unknown_inspection", f"There is no inspection “{key[:60]}” here.", field="id"
+            "unknown_inspection",
+            "There is no inspection “{key}” here.",
+            key=key[:60],
+            field="id",
         )
     return found

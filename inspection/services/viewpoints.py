@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from inspection import policies
 from inspection.errors import UserError, WrongState
@@ -32,7 +33,9 @@ def set_repair_zones(user: User | None, viewpoint: Viewpoint, zones: Sequence[Zo
     if len(kept) > MAX_ZONES:
         raise UserError(
             "too_many_zones",
-            f"{len(kept)} zones are more than the {MAX_ZONES} that are allowed. Join some.",
+            "{n} zones are more than the {most} that are allowed. Join some.",
+            n=len(kept),
+            most=MAX_ZONES,
             field="zones",
         )
     _change(user, viewpoint, "viewpoint.repair_zones", "repair_zones", kept)
@@ -43,7 +46,10 @@ def set_symmetries(user: User | None, viewpoint: Viewpoint, names: Sequence[str]
     unknown = [name for name in names if name not in Symmetry.values]
     if unknown:
         raise UserError(
-            "unknown_symmetry", f"There is no symmetry “{unknown[0]}”.", field="symmetries"
+            "unknown_symmetry",
+            "There is no symmetry “{name}”.",
+            name=unknown[0],
+            field="symmetries",
         )
     _change(user, viewpoint, "viewpoint.symmetries", "symmetries", _in_order(names))
 
@@ -104,15 +110,19 @@ def _clean(number: int, zone: Zone) -> Zone:
     sides = {side: float(zone[side]) for side in SIDES}
     x, y, width, height = sides.values()
     if not all(math.isfinite(value) for value in sides.values()):
-        raise _bad(number, "has a side that is no number")
+        sentence = _("Zone {number} has a side that is no number. Correct or remove it.")
+        raise _bad(number, sentence)
     if width < SMALLEST or height < SMALLEST:
-        raise _bad(number, f"is smaller than {SMALLEST:.1%} of the picture")
+        sentence = _(
+            "Zone {number} is smaller than {least:.1%} of the picture. Correct or remove it."
+        )
+        raise _bad(number, sentence, least=SMALLEST)
     if min(x, y) < 0 or x + width > 1 + ROUNDING or y + height > 1 + ROUNDING:
-        raise _bad(number, "leads out of the picture")
+        raise _bad(number, _("Zone {number} leads out of the picture. Correct or remove it."))
     x, y = round(x, DIGITS), round(y, DIGITS)
     width, height = min(width, 1 - x), min(height, 1 - y)
     return {"x": x, "y": y, "width": round(width, DIGITS), "height": round(height, DIGITS)}
 
 
-def _bad(number: int, what: str) -> UserError:
-    return UserError("bad_zone", f"Zone {number} {what}. Correct or remove it.", field="zones")
+def _bad(number: int, sentence: str, **values: object) -> UserError:
+    return UserError("bad_zone", sentence, number=number, field="zones", **values)

@@ -2,11 +2,8 @@
 and within seconds of a promotion."""
 
 import logging
-import threading
-import time
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.utils import timezone
 
 from inspection import ml_adapter
@@ -14,25 +11,7 @@ from inspection.models import Inspection, ModelVersion
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 5.0
 RECENT = timedelta(days=30)
-
-
-def start() -> None:
-    """Keep the models of this process warm, in a thread of its own."""
-    threading.Thread(target=_keep, name="warm-models", daemon=True).start()
-
-
-def _keep() -> None:
-    given_up: set[str] = set()
-    while True:
-        try:
-            warm(given_up)
-        except Exception:  # the database is away, say: a later look will do
-            log.warning("models were not kept warm", exc_info=True)
-        finally:
-            connection.close()
-        time.sleep(LOOK_EVERY_S)
 
 
 def warm(given_up: set[str]) -> list[str]:

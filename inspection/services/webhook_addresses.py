@@ -9,6 +9,9 @@ from queue import Empty, Queue
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
+
+from inspection.errors import UserError
 
 Address = IPv4Address | IPv6Address
 NAT64 = 0x0064_FF9B << 96  # RFC 6052: an IPv4 address in the last 32 bits
@@ -30,23 +33,26 @@ def reachable(host: str, port: int, *, seconds: float, plain: bool) -> list[str]
     found = resolved(host, port, seconds)
     allowed = [one for one in found if is_listed(one) or (not plain and is_public(one))]
     if not allowed:
-        raise Forbidden(_refusal(host, found, plain))
+        raise Forbidden(str(_refusal(host, found, plain)))
     return [str(one) for one in allowed]
 
 
-def refused_at_once(url: str) -> str:
+def refused_at_once(url: str) -> UserError | None:
     """Why an address can never work, as far as that is known without asking for its name; else
-    empty. Without listed networks there is https only."""
+    None. Without listed networks there is https only."""
     parts = urlsplit(url)
     plain, host = parts.scheme != "https", parts.hostname or ""
     try:
         found = [ip_address(host)]
     except ValueError:
         if plain and not settings.WEBHOOK_ALLOWED_CIDRS:
-            return f"{host} is reached by https only. Write https:// in its address."
-        return ""
+            return _not_allowed(
+                gettext_noop("{host} is reached by https only. Write https:// in its address."),
+                host=host,
+            )
+        return None
     allowed = is_listed(found[0]) or (not plain and is_public(found[0]))
-    return "" if allowed else _refusal(host, found, plain)
+    return None if allowed else _refusal(host, found, plain)
 
 
 def is_listed(address: Address) -> bool:
@@ -102,11 +108,19 @@ def resolved(host: str, port: int, seconds: float) -> list[Address]:
     return said
 
 
-def _refusal(host: str, found: list[Address], plain: bool) -> str:
+def _refusal(host: str, found: list[Address], plain: bool) -> UserError:
     where = ", ".join(map(str, found)) or "nothing"
     if plain and all(map(is_public, found)):
-        return f"{host} ({where}) is reached by https only. Write https:// in its address."
-    return (
-        f"{host} leads to {where}, which is not public. An administrator can allow its network: "
-        "KINTSUGI_WEBHOOK_CIDRS."
-    )
+        sentence = gettext_noop(
+            "{host} ({where}) is reached by https only. Write https:// in its address."
+        )
+    else:
+        sentence = gettext_noop(
+            "{host} leads to {where}, which is not public. An administrator can allow its network: "
+            "KINTSUGI_WEBHOOK_CIDRS."
+        )
+    return _not_allowed(sentence, host=host, where=where)
+
+
+def _not_allowed(sentence: str, **values: object) -> UserError:
+    return UserError("address_not_allowed", sentence, field="address", **values)

@@ -55,7 +55,13 @@ def install(file: Path, sha256: str = "") -> Installed:
     _check_hash(known, found, sha256.strip().lower())
     problem = ml_adapter.weights_problem(known.network, file)
     if problem:
-        raise UserError("not_weights", f"{file.name} holds no {known.network} weights: {problem}")
+        raise UserError(
+            "not_weights",
+            "{name} holds no {network} weights: {problem}",
+            name=file.name,
+            network=known.network,
+            problem=problem,
+        )
     check_free_space(file.stat().st_size / 1e9)
     _copy(file, Path(settings.WEIGHTS_DIR) / known.file_name, found)
     return Installed(known.file_name, known.network, found)
@@ -73,11 +79,14 @@ def installed() -> list[Installed]:
 
 def _known(file: Path) -> KnownWeights:
     if not file.is_file():
-        raise UserError("no_such_file", f"There is no file {file}.")
+        raise UserError("no_such_file", "There is no file {file}.", file=file)
     if file.name not in KNOWN:
         names = " or ".join(KNOWN)
         raise UserError(
-            "unknown_weights", f"{file.name} is not a file that can be used; expected {names}."
+            "unknown_weights",
+            "{name} is not a file that can be used; expected {names}.",
+            name=file.name,
+            names=names,
         )
     return KNOWN[file.name]
 
@@ -88,14 +97,19 @@ def _check_hash(known: KnownWeights, found: str, given: str) -> None:
     if known.sha256 is None and not given:
         raise UserError(
             "sha256_missing",
-            f"The SHA-256 of {known.file_name} is not known here. Give the one that its source "
-            f"publishes with --sha256; this file has {found}.",
+            "The SHA-256 of {name} is not known here. Give the one that its source publishes "
+            "with --sha256; this file has {found}.",
+            name=known.file_name,
+            found=found,
         )
     if found != (known.sha256 or given) or (given and found != given):
         raise UserError(
             "wrong_sha256",
-            f"{known.file_name} has the SHA-256 {found}, not {given or known.sha256}: it is "
-            "damaged or another file. Copy it again from its source.",
+            "{name} has the SHA-256 {found}, not {expected}: it is damaged or another file. "
+            "Copy it again from its source.",
+            name=known.file_name,
+            found=found,
+            expected=given or known.sha256,
         )
 
 
@@ -111,7 +125,9 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
     shutil.copyfile(source, part)
     if _hash(part) != sha256:
         part.unlink()
-        raise UserError("changed_meanwhile", f"{source.name} changed while it was copied.")
+        raise UserError(
+            "changed_meanwhile", "{name} changed while it was copied.", name=source.name
+        )
     part.chmod(0o644)
     part.replace(target)
     _note(target).write_text(f"{sha256}  {target.name}\n")

@@ -39,7 +39,9 @@ class EndpointForm(forms.Form):
         self.kind, self.endpoint = KINDS[kind], endpoint
         super().__init__(data, initial=_initial(endpoint))
         self._ask_product(user)
-        self.fields["address"].help_text = self.kind.address_example
+        self.fields["address"].help_text = _("For example: %(address)s") % {
+            "address": self.kind.address_example
+        }
         for option in self.kind.options:
             self.fields[OPTION + option.name] = _field(option, endpoint)
         styled(self)  # when all fields are there: it looks at the errors

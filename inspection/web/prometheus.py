@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Count, Min, Model, Q
+from django.db.models import Count, Min, Model
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import multiprocess as shared
@@ -161,9 +161,10 @@ def _deliveries() -> list[Metric]:
         "Whether an exchange process is connected to it.",
         labels=("endpoint", "kind"),
     )
-    due = Count("deliveries", filter=Q(deliveries__state=Delivery.State.WAITING))
-    for one in Endpoint.objects.annotate(waiting=due):
-        waiting.add_metric((one.name, one.kind), one.waiting)
+    rows = Delivery.objects.filter(state=Delivery.State.WAITING).order_by()
+    counts = dict(rows.values_list("endpoint").annotate(Count("pk")))
+    for one in Endpoint.objects.all():
+        waiting.add_metric((one.name, one.kind), counts.get(one.pk, 0))
         up.add_metric((one.name, one.kind), float(is_connected(one)))
     return [waiting, up]
 

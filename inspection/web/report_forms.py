@@ -86,7 +86,11 @@ class ReportForm(OfProducts):
         lot = Lot.objects.filter(product=product, code=code).first()
         if lot is None:
             raise UserError(
-                "unknown_lot", f"{product.code} has no lot {code}. Check its number.", field="lot"
+                "unknown_lot",
+                "{product} has no lot {lot}. Check its number.",
+                product=product.code,
+                lot=code,
+                field="lot",
             )
         return lot
 

@@ -50,7 +50,6 @@ _FOREIGN = {
     b"\xff\x0a": "JPEG XL",
 }
 _HEAD = 1024
-_REMEDY = "Save it as PNG, JPEG, TIFF or BMP."
 # What Pillow's decoders raise on damaged data.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, struct.error,
            OverflowError)  # fmt: skip
@@ -60,12 +59,15 @@ Source = str | PathLike[str] | IO[bytes]
 
 
 class PictureError(Exception):
-    """A picture that cannot be used: `code` for programs, `message` (a sentence) for people."""
+    """A picture that cannot be used: `code` for programs, `message` for people: a `sentence` whose
+    gaps `values` fill, so that it can be said in another language too."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, sentence: str, **values: object) -> None:
+        self.message = sentence.format(**values)
+        super().__init__(self.message)
         self.code = code
-        self.message = message
+        self.sentence = sentence
+        self.values = values
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ def _read(source: Source, max_pixels: int) -> tuple[Image.Image, PictureInfo]:
         try:
             rgb, changes = to_rgb(picture)
         except ValueError as error:
-            raise PictureError("unsupported_format", f"{error} {_REMEDY}") from error
+            raise PictureError(
+                "unsupported_format",
+                "{trouble} Save it as PNG, JPEG, TIFF or BMP.",
+                trouble=error,
+            ) from error
         result = upright(rgb, orientation)
         if orientation not in (0, 1):
             notes.append("Turned upright as its EXIF orientation says.")
@@ -140,9 +146,17 @@ def _sniff(file: IO[bytes]) -> str:
             return kind
     foreign = _foreign_format(head)
     if foreign:
-        raise PictureError("unsupported_format", f"{foreign} files are not accepted. {_REMEDY}")
-    what = "text" if _looks_like_text(head) else "no picture of a known format"
-    raise PictureError("not_a_picture", f"The content is {what}. Send PNG, JPEG, TIFF or BMP.")
+        raise PictureError(
+            "unsupported_format",
+            "{kind} files are not accepted. Save it as PNG, JPEG, TIFF or BMP.",
+            kind=foreign,
+        )
+    if _looks_like_text(head):
+        raise PictureError("not_a_picture", "The content is text. Send PNG, JPEG, TIFF or BMP.")
+    raise PictureError(
+        "not_a_picture",
+        "The content is no picture of a known format. Send PNG, JPEG, TIFF or BMP.",
+    )
 
 
 def _foreign_format(head: bytes) -> str | None:
@@ -163,7 +177,7 @@ def _open_header(file: IO[bytes], kind: str, max_pixels: int) -> ImageFile.Image
         with _warnings_are_errors():
             return Image.open(file, formats=(kind,))
     except Image.DecompressionBombError as error:
-        raise _too_many("far too many pixels", max_pixels) from error
+        raise _far_too_many(max_pixels) from error
     except (Warning, *_DAMAGE) as error:
         raise _damaged() from error
 
@@ -187,19 +201,37 @@ def _warnings_are_errors() -> Iterator[None]:
 def _check_size(picture: ImageFile.ImageFile, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
-        raise _too_many(f"{width} × {height} pixels", max_pixels)
+        raise PictureError(
+            "too_many_pixels",
+            "The picture has {width} × {height} pixels; the limit is {limit:g} megapixels. Crop it "
+            "to the part or reduce it, or have the administrator raise the limit.",
+            width=width,
+            height=height,
+            limit=max_pixels / 1e6,
+        )
     tags = getattr(picture, "tag_v2", {})
     tile = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
     if not all(isinstance(side, int) for side in tile):
         raise _damaged()
     # a small picture may declare one huge tile, which is what would be set aside
     if tile[0] * tile[1] > max_pixels:
-        raise _too_many(f"a tile of {tile[0]} × {tile[1]} pixels", max_pixels)
+        raise PictureError(
+            "too_many_pixels",
+            "The picture has a tile of {width} × {height} pixels; the limit is {limit:g} "
+            "megapixels. Crop it to the part or reduce it, or have the administrator raise the "
+            "limit.",
+            width=tile[0],
+            height=tile[1],
+            limit=max_pixels / 1e6,
+        )
     if min(width, height) < MIN_SIDE:
         raise PictureError(
             "too_small",
-            f"The picture has {width} × {height} pixels; at least {MIN_SIDE} × {MIN_SIDE} "
-            "are needed. Send the camera's original, not a thumbnail.",
+            "The picture has {width} × {height} pixels; at least {least} × {least} are needed. "
+            "Send the camera's original, not a thumbnail.",
+            width=width,
+            height=height,
+            least=MIN_SIDE,
         )
 
 
@@ -227,9 +259,15 @@ def _decode(picture: ImageFile.ImageFile, max_pixels: int) -> None:
     try:
         picture.load()
     except MemoryError as error:
-        raise _too_many("more pixels than there is memory for", max_pixels) from error
+        raise PictureError(
+            "too_many_pixels",
+            "The picture has more pixels than there is memory for; the limit is {limit:g} "
+            "megapixels. Crop it to the part or reduce it, or have the administrator raise the "
+            "limit.",
+            limit=max_pixels / 1e6,
+        ) from error
     except Image.DecompressionBombError as error:
-        raise _too_many("far too many pixels", max_pixels) from error
+        raise _far_too_many(max_pixels) from error
     except _DAMAGE as error:
         raise _damaged() from error
 
@@ -250,9 +288,10 @@ def _damaged() -> PictureError:
     return PictureError("truncated", "The file is cut off or damaged. Export or copy it again.")
 
 
-def _too_many(what: str, max_pixels: int) -> PictureError:
+def _far_too_many(max_pixels: int) -> PictureError:
     return PictureError(
         "too_many_pixels",
-        f"The picture has {what}; the limit is {max_pixels / 1e6:g} megapixels. "
-        "Crop it to the part or reduce it, or have the administrator raise the limit.",
+        "The picture has far too many pixels; the limit is {limit:g} megapixels. Crop it to the "
+        "part or reduce it, or have the administrator raise the limit.",
+        limit=max_pixels / 1e6,
     )

@@ -199,9 +199,18 @@ def test_a_failed_part_without_an_outline_still_has_a_defect() -> None:
     assert defect["RegionOfInterest"] is None
 
 
+def review(look: str = "first") -> dict[str, str]:
+    said = {"author": "kim", "badge": "BADGE1", "comment": "bridge", "created_at": TIME}
+    return {**said, "look": look}
+
+
+def test_a_second_look_gives_no_state_so_nobody_is_named_for_one() -> None:
+    payload = {"review": review("second"), "inspection": facts(verification="DefectConfirmed")}
+    assert envelopes(event(EventType.REVIEW_RECORDED, payload), HANDLE, None) == []
+
+
 def test_a_review_says_who_judged_and_how() -> None:
-    review = {"author": "kim", "badge": "BADGE1", "comment": "bridge", "created_at": TIME}
-    payload = {"review": review, "inspection": facts(verification="DefectConfirmed")}
+    payload = {"review": review(), "inspection": facts(verification="DefectConfirmed")}
     (one,) = envelopes(event(EventType.REVIEW_RECORDED, payload), HANDLE, None)
 
     message = one.as_dict()

@@ -25,7 +25,7 @@ from tests.processes import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 BASE, OVERLAY = ROOT / "docker-compose.yml", ROOT / "deploy" / "compose.gpu.yml"
 SCHEMA = Path(__file__).parent / "compose_spec" / "compose-spec.json"
-OURS = ("web", "worker-score", "worker-train", "worker-io", "beat", "exchange")
+OURS = ("web", "worker-score", "worker-train", "worker-io", "worker-default", "beat", "exchange")
 SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
 pytestmark = pytest.mark.integration
@@ -187,6 +187,22 @@ def test_every_queue_has_a_worker() -> None:
     queues = {q for s in SERVICES.values() for q in _queues(s.get("command", []))}
     routed = {route["queue"] for route in settings.CELERY["task_routes"].values()}
     assert {*routed, "fast", "default"} <= queues
+
+
+def test_nothing_that_takes_long_shares_a_worker_with_the_reaper() -> None:
+    from webapp.local.services import workers
+
+    commands = [s["command"] for s in SERVICES.values() if "worker" in s.get("command", [])]
+    commands += [list(one.command) for one in workers()]
+    assert [_queues(one) for one in commands if "default" in _queues(one)] == [["default"]] * 2
+
+
+def test_looking_into_folders_waits_for_no_zip() -> None:
+    from django.conf import settings
+
+    routes = settings.CELERY["task_routes"]
+    assert "inspection.tasks.look_into_folders" not in routes
+    assert routes["inspection.tasks.unpack_upload"]["queue"] == "io"
 
 
 def _queues(command: list[str]) -> list[str]:

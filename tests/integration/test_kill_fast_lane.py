@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kombu.exceptions import OperationalError
 
+from inspection.jobs import publish
 from inspection.models import (
     Batch,
     Image,
@@ -69,6 +71,21 @@ def test_kill_9_while_units_are_scored(version: ModelVersion, worker: StartWorke
     # between the two is ended by the next one.
     wait_for(lambda: done.count() == 40, PATIENCE_S, "every chunk has ended")
     assert done.filter(attempt__gt=2).count() == 0
+
+
+def test_a_unit_whose_message_was_never_sent_needs_no_reaper(
+    version: ModelVersion, worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(publish.app, "send_task", refuse)
+    submit(version, 2)
+    monkeypatch.undo()
+    assert not ScoringChunk.objects.exclude(published_at=None).exists()
+    worker("fast", "score")
+    waiting = Inspection.objects.filter(verdict="")
+    wait_for(lambda: not waiting.exists(), PATIENCE_S, "both have verdicts")
 
 
 def test_a_batch_that_units_interrupt_ends_as_one_that_nobody_interrupts(

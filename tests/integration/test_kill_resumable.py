@@ -15,6 +15,7 @@ import requests
 from inspection.models import Image, PartialFile
 from tests.factories.api_key import key_of
 from tests.factories.files import picture
+from tests.factories.product import ProductFactory
 from tests.factories.user import UserFactory
 from tests.processes import ROOT, shared_database_url, wait_for
 from webapp.pieces import PIECE
@@ -69,6 +70,7 @@ class Sender:
 
     def __init__(self, web: Web, content: bytes) -> None:
         self.web, self.content = web, content
+        ProductFactory()  # something that the picture may be about
         self.key = key_of(UserFactory(role="inspector"), ["images:read", "images:write"])
         name = base64.b64encode(b"large.png").decode()
         headers = {"Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}

@@ -34,12 +34,13 @@ def workers() -> list[Spec]:
     return [
         worker("score", "fast,score", 1),
         worker("train", "train", 1),
-        worker("io", "default,io", 2),
+        worker("io", "io", 2),
+        worker("default", "default", 2, "-P", "threads"),  # the reaper waits for no zip
     ]
 
 
-def worker(name: str, queues: str, processes: int) -> Spec:
-    options = ["-Q", queues, "-c", str(processes), "-n", f"{name}@%h", "-l", "INFO"]
+def worker(name: str, queues: str, at_once: int, *more: str) -> Spec:
+    options = ["-Q", queues, "-c", str(at_once), *more, "-n", f"{name}@%h", "-l", "INFO"]
     command = (*_celery(), "worker", *options, "--without-gossip", "--without-mingle")
     return Spec(f"worker-{name}", command, grace_s=WORKER_GRACE_S)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from inspection.errors import UserError
@@ -19,7 +19,7 @@ from .envelopes import Body, Envelope, NotCfxError, read
 from .events import envelopes
 from .link import Link, Lost, Refused
 from .options import CfxOptions
-from .requests import answer
+from .requests import answer, failure
 
 log = logging.getLogger(__name__)
 IDLE_AFTER_S = 60.0  # without a verdict for so long the station stands by
@@ -118,22 +118,33 @@ class CfxCourier(Courier):
         the queue: it would come back for ever. Only an outage leaves it there."""
         try:
             asked = read(text)
-            told = answer(self.endpoint, self.options, asked)
         except NotCfxError as error:
             log.warning("cfx: %s received what is no CFX message: %s", self.endpoint, error)
             return
-        except DatabaseError as error:
+        told = self._answer_to(asked)
+        if told is not None:
+            self._reply(told, self.options.reply_to(asked.source, reply_to))
+
+    def _answer_to(self, asked: Envelope) -> Envelope | None:
+        """The answer; where there is none because of a fault of ours or of the request's, who
+        asked is told so."""
+        try:
+            return answer(self.endpoint, self.options, asked)
+        except (OperationalError, InterfaceError) as error:
             raise Away(f"the database is away: {type(error).__name__}") from error
-        except Exception:
+        except Exception:  # also what the database is there for and does not take, like a NUL
             log.exception("cfx: %s could not answer a message", self.endpoint)
-            return
-        if told is None:
-            return
-        address = self.options.reply_to(asked.source, reply_to)
+            return failure(self.options, asked)
+
+    def _reply(self, told: Envelope, address: str) -> None:
         try:
             self._link_now().answer(told, address)
+        except Lost:
+            raise
         except Refused as error:
-            log.warning("cfx: no answer to %s at %s: %s", asked.source, address, error)
+            log.warning("cfx: no answer at %s: %s", address, error)
+        except Exception:  # a name of who asks that no message carries
+            log.exception("cfx: no answer at %r", address)
 
     def _link_now(self) -> Link:
         if self._link is None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from inspection.models import EventType, ImageResult, OutboxEvent
+from inspection.models import EventType, ImageResult, Look, OutboxEvent
 
 from . import bodies
 from .envelopes import Body, Envelope, named
@@ -30,7 +30,9 @@ def envelopes(event: OutboxEvent, source: str, target: str | None) -> list[Envel
     if event.type == EventType.INSPECTION_COMPLETED:
         return _inspection(made, facts)
     if event.type == EventType.REVIEW_RECORDED:
-        return [_review(made, facts["inspection"], facts["review"])]
+        # A second look changes no state, so there is none that its author could have given.
+        first = facts["review"]["look"] != Look.SECOND
+        return [_review(made, facts["inspection"], facts["review"])] if first else []
     if event.type == EventType.MODEL_PROMOTED:
         return [made.main(RECIPE, bodies.recipe_activated(facts), event.created_at)]
     return []

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DataError
 from django.utils import timezone
 
 from inspection.errors import UserError
@@ -36,6 +37,14 @@ def answer(endpoint: Endpoint, options: CfxOptions, asked: Envelope) -> Envelope
         return None
     told = ANSWERS.get(asked.name, _not_supported)(endpoint, options, asked.body)
     return _envelope(options, asked, *told) if told else None
+
+
+def failure(options: CfxOptions, asked: Envelope) -> Envelope | None:
+    """What is said when answering went wrong; None to what does not ask."""
+    if not asked.name.endswith("Request"):
+        return None
+    body = bodies.result(False, "This request could not be answered.", code=1)
+    return _envelope(options, asked, "CFX.NotSupportedResponse", {"RequestResult": body})
 
 
 def _envelope(options: CfxOptions, asked: Envelope, name: str, body: Body) -> Envelope:
@@ -170,6 +179,8 @@ def _take_over(endpoint: Endpoint, options: CfxOptions, told: Envelope) -> None:
             )
         except UserError as error:
             log.warning("cfx: verification from %s refused: %s", told.source, error.message)
+        except DataError as error:  # a NUL in a code, say: the others of the message count
+            log.warning("cfx: verification from %s cannot be kept: %s", told.source, error)
 
 
 def _verified(body: Body) -> list[dict[str, Any]]:

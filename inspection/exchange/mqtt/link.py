@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,7 @@ from .options import MqttOptions
 from .topics import status, status_topic
 
 PATIENCE = 10.0  # seconds
+LOOK_S = 0.2  # how often it is asked whether the broker is still there
 
 
 class Lost(Exception):
@@ -44,12 +46,15 @@ class Link:
             raise Lost(f"{server.host}:{server.port} refused: {self._refusal}")
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Returns when the broker has acknowledged it (PUBACK)."""
-        if self._gone.is_set():
-            raise Lost("the broker closed the connection")
+        """Returns when the broker has acknowledged it (PUBACK). One that hangs up instead is not
+        waited for."""
+        self.check()
         sent = self._client.publish(topic, payload, qos=1, retain=retain)
+        until = time.monotonic() + PATIENCE
         try:
-            sent.wait_for_publish(PATIENCE)
+            while not sent.is_published() and time.monotonic() < until:
+                self.check()
+                sent.wait_for_publish(LOOK_S)
         except (RuntimeError, ValueError) as error:
             raise Lost(f"not sent: {error}") from error
         if not sent.is_published():

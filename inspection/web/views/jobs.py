@@ -95,8 +95,9 @@ def running(request: SignedIn) -> JsonResponse:
     for upload in [*unended(visible(user, Upload)), *_coming(user)]:
         lines.append(announce.upload_line(upload, uploads.upload_progress(upload)))
     lines += [announce.report_line(report) for report in unended(visible(user, Report))]
-    for batch in scoring(user):
-        lines.append(announce.batch_line(batch, batches.batch_summary(batch)))
+    at_work = scoring(user)
+    summaries = batches.batch_summaries(at_work)
+    lines += [announce.batch_line(batch, summaries[batch.pk]) for batch in at_work]
     return JsonResponse({"jobs": lines})
 
 

@@ -57,8 +57,7 @@ def many(request: SignedIn) -> HttpResponse:
     picked = request.POST.getlist("inspection")
     seen = dict(part.partition(".")[::2] for part in request.POST.getlist("seen"))
     if not picked or len(picked) > MOST_AT_ONCE:
-        sentence = _("Pick 1 to {most} parts first.").format(most=MOST_AT_ONCE)
-        raise UserError("nothing_picked", sentence)
+        raise UserError("nothing_picked", "Pick 1 to {most} parts first.", most=MOST_AT_ONCE)
     state, reason = request.POST.get("state", ""), _reason(request)
     found = visible(request.user, Inspection).in_bulk([_uuid(key) for key in picked])
     done, refused = 0, []

@@ -8,6 +8,7 @@ from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
@@ -137,7 +138,7 @@ def _page(
         "lots": Lot.objects.filter(product__in=products).select_related("product")[:LOTS],
         "may_schedule": any(roles.can(policies.MANAGE, product.pk) for product in products),
         "mail_is_set_up": report_mail.is_set_up(),
-        "pdf_missing": report_pdf.missing(),
+        "pdf_missing": gettext(report_pdf.missing()),
     }
     return render(request, "reports/index.html", context, status=200)
 

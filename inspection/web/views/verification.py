@@ -94,7 +94,11 @@ def set_member(request: SignedIn, key: UUID) -> HttpResponse:
     name = request.POST.get("username", "").strip()
     who = User.objects.filter(username__iexact=name, is_active=True).first() if name else None
     if who is None:
-        text = _("There is no user “{name}”. An administrator of everything makes users.")
-        raise UserError("no_such_user", text.format(name=name), field="username")
+        raise UserError(
+            "no_such_user",
+            "There is no user “{name}”. An administrator of everything makes users.",
+            name=name,
+            field="username",
+        )
     users.set_role(request.user, who, request.POST.get("role") or None, product)
     return redirect("product_people", product.pk)

@@ -78,7 +78,10 @@ def _zone(number: int, row: tuple[str, ...]) -> dict[str, float]:
         values = [math.nan]
     if len(values) < len(SIDES):
         raise UserError(
-            "bad_zone", f"Zone {number}: fill in all four sides, in per cent.", field="zones"
+            "bad_zone",
+            "Zone {number}: fill in all four sides, in per cent.",
+            number=number,
+            field="zones",
         )
     return dict(zip(SIDES, values, strict=True))
 

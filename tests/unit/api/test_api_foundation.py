@@ -11,6 +11,7 @@ from inspection.errors import UserError
 from inspection.models import ApiKey, AuditEvent, Product
 from inspection.services import api_keys
 from tests.factories.api_key import Program, key_of
+from tests.factories.exchange import EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
 from tests.factories.user import PASSWORD, UserFactory
@@ -169,6 +170,15 @@ def test_what_was_changed_meanwhile_is_not_overwritten(mes: Program) -> None:
     assert product.name == "first"
     fresh = mes.json("GET", at)["ETag"]
     assert mes.json("PATCH", at, {"name": "second"}, **{"If-Match": fresh}).status_code == 200
+
+
+def test_an_endpoint_that_was_changed_meanwhile_is_not_removed(mes: Program) -> None:
+    at = f"endpoints/{EndpointFactory(product=ProductFactory()).pk}"
+    tag = mes.json("GET", at)["ETag"]
+    assert mes.json("PATCH", at, {"name": "another"}).status_code == 200
+    assert mes.json("DELETE", at, **{"If-Match": tag}).status_code == 412
+    fresh = mes.json("GET", at)["ETag"]
+    assert mes.json("DELETE", at, **{"If-Match": fresh}).status_code == 204
 
 
 @pytest.mark.parametrize(

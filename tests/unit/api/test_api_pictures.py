@@ -1,5 +1,7 @@
 """Pictures that programs send: whose they are, what is sent back, and where they go."""
 
+from hashlib import sha256
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -150,3 +152,26 @@ def test_a_batch_judges_a_picture_once(plant: Plant) -> None:
     other = send(mine, picture(8)).json()["id"]
     refused = mine.json("POST", at, {"image": other})
     assert (refused.status_code, refused.json()["code"]) == (409, "batch_sealed")
+
+
+@pytest.mark.parametrize("also", [(), ("datasets:write",)])
+def test_a_dataset_is_filled_only_by_keys_that_may_write_datasets(
+    plant: Plant, also: tuple[str, ...]
+) -> None:
+    mine = Program(key_of(UserFactory(role="engineer"), ("images:write", *also)))
+    answer = send(mine, picture(9), dataset=str(plant.dataset.pk))
+    there = plant.dataset.items.filter(image__sha256=sha256(picture(9)).hexdigest()).exists()
+    assert (answer.status_code, there) == ((201, True) if also else (403, False)), answer.content
+    assert also or "datasets:write" in answer.json()["detail"]
+    assert send(mine, picture(10)).status_code == 201, "alone it needs no other scope"
+
+
+@pytest.mark.parametrize("also", [(), ("datasets:write",)])
+def test_the_golden_set_is_filled_only_by_keys_that_may_write_datasets(
+    plant: Plant, also: tuple[str, ...]
+) -> None:
+    mine = Program(key_of(UserFactory(role="engineer"), ("inspections:write", *also)))
+    path = f"inspections/{plant.keys['fresh']}/golden"
+    answer = mine.json("POST", path, {"label": "good", "must": True})
+    assert answer.status_code == (201 if also else 403), answer.content
+    assert also or "datasets:write" in answer.json()["detail"]

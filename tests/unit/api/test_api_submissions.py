@@ -12,6 +12,7 @@ import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient
+from django.utils import timezone
 from PIL import Image as Pillow
 
 from inspection.api import waiting as api
@@ -247,3 +248,12 @@ def test_a_wait_that_ends_without_a_verdict_is_never_a_pass(mes_committed: Mes) 
     told = answer.json()
     assert (answer.status_code, told["result"], told["status"]) == (202, None, "queued")
     assert took >= 1
+
+
+def test_asked_again_after_its_product_was_archived_it_is_still_that_inspection(mes: Mes) -> None:
+    first = mes.send("k1").json()
+    product = mes.version.viewpoint.product
+    product.archived_at = timezone.now()
+    product.save(update_fields=["archived_at"])
+    again = mes.send("k1")
+    assert (again.status_code, again.json()["id"]) == (202, first["id"])

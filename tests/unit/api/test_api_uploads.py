@@ -10,11 +10,18 @@ from inspection.models import Image, PartialFile
 from inspection.services.pictures import visible_images
 from tests.factories.api_key import Program, key_of
 from tests.factories.files import picture, pictures, zipped
+from tests.factories.product import ProductFactory
 from tests.factories.user import UserFactory
 
 pytestmark = pytest.mark.django_db
 VERSION = {"Tus-Resumable": "1.0.0"}
 BYTES = "application/offset+octet-stream"
+
+
+@pytest.fixture(autouse=True)
+def product() -> None:
+    """Something that pictures may be about."""
+    ProductFactory()
 
 
 def program(*scopes: str) -> tuple[Any, Program]:
@@ -98,3 +105,19 @@ def test_keys_need_the_scope_and_see_only_their_owners() -> None:
     assert piece(other, place, 0, b"x").status_code == 404
     assert other.delete(place, headers=VERSION).status_code == 404
     assert Program("kin_wrong").head(place, headers=VERSION).status_code == 401
+
+
+def test_who_submits_nowhere_sends_no_pieces_either() -> None:
+    user, sender = program()
+    content = picture(1)
+    kept, whole = (announce(sender, content)["Location"] for _ in range(2))
+    rows = PartialFile.objects.filter(pk=whole.rpartition("/")[2])
+    rows.get().path.write_bytes(content)
+    rows.update(offset=len(content))  # all of it is here, and nobody took it yet
+    user.memberships.update(role="viewer")
+    assert announce(sender, content).status_code == 403
+    answer = piece(sender, kept, 0, content)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+    assert sender.get(whole).json()["code"] == "not_allowed"
+    assert not Image.objects.exists()
+    assert sender.delete(kept, headers=VERSION).status_code == 204, "one's own may be given up"

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from django.db.models import F
 from django.utils import timezone
 from pytest_django import Settings
 
 from inspection.exchange import couriers, holder
 from inspection.exchange.couriers import Away, Courier, NoCourier, Outcome
 from inspection.exchange.house import House
+from inspection.ids import first_id_of
 from inspection.models import AuditEvent, Delivery, DeliveryAttempt, Endpoint, Notification
 from inspection.services import deliveries, endpoint_lease, endpoints
 from tests.factories.exchange import DeliveryFactory, EndpointFactory
@@ -407,10 +407,12 @@ def test_what_became_of_a_try_is_written_once() -> None:
 
 def test_old_events_are_forgotten_but_not_those_that_wait(settings: Settings) -> None:
     endpoint = EndpointFactory()
-    old, waits, fresh = (DeliveryFactory(endpoint=endpoint) for _ in range(3))
+    long_ago = timezone.now() - timedelta(days=settings.EXCHANGE_KEPT_DAYS, minutes=1)
+    _, waits = (
+        DeliveryFactory(endpoint=endpoint, event__id=UUID(int=first_id_of(long_ago).int + number))
+        for number in range(2)
+    )
+    fresh = DeliveryFactory(endpoint=endpoint)
     Delivery.objects.exclude(pk=waits.pk).update(state=State.DELIVERED)
-    age = timedelta(days=settings.EXCHANGE_KEPT_DAYS + 1)
-    for one in (old, waits):
-        type(one.event).objects.filter(pk=one.event_id).update(created_at=F("created_at") - age)
     assert deliveries.forget_old() == 1
     assert set(Delivery.objects.all()) == {waits, fresh}

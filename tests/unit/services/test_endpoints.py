@@ -223,26 +223,109 @@ CFX = {
 }
 
 
+def cfx(user: User | None, name: str, **fields: Any) -> Endpoint:
+    """A broker; `fields` beside options that always do."""
+    options = {**CFX["options"], **fields.pop("options", {})}  # type: ignore[dict-item]
+    return endpoints.create(user, **{**CFX, "name": name, "options": options, **fields})[0]  # type: ignore[arg-type]
+
+
 def test_reviews_stand_under_ones_own_name_unless_an_administrator_lends_another(
     administrator: User,
 ) -> None:
     product = ProductFactory()
     engineer = MembershipFactory(product=product, role="engineer").user
     other = UserFactory()
-
-    def cfx(user: User, name: str, reviewer: str) -> Endpoint:
-        options = {**CFX["options"], "reviewer": reviewer}  # type: ignore[dict-item]
-        fields = {**CFX, "name": name, "options": options, "product": product}
-        return endpoints.create(user, **fields)[0]  # type: ignore[arg-type]
-
+    own = cfx(administrator, "own", product=product)
+    mine = {**own.options, "reviewer": engineer.username}
+    endpoints.edit(engineer, own, name="own", address=own.address, options=mine)
+    borrowed = {**own.options, "reviewer": other.username}
     with pytest.raises(UserError) as refused:
-        cfx(engineer, "borrowed", other.username)
+        endpoints.edit(engineer, own, name="own", address=own.address, options=borrowed)
     assert refused.value.field == "reviewer"
-    own = cfx(engineer, "own", engineer.username)
-    options = {**own.options, "reviewer": other.username}
-    with pytest.raises(UserError):
-        endpoints.edit(engineer, own, name="own", address=own.address, options=options)
-    lent = cfx(administrator, "lent", other.username)
+    lent = cfx(administrator, "lent", product=product, options={"reviewer": other.username})
     endpoints.edit(engineer, lent, name="lent 2", address=lent.address, options=lent.options)
+    slower = {**lent.options, "heartbeat_s": 90}
+    with pytest.raises(UserError) as refused:  # the name was lent for what it was
+        endpoints.edit(engineer, lent, name="lent 2", address=lent.address, options=slower)
+    assert refused.value.code == "not_your_name"
     lent.refresh_from_db()
-    assert lent.options["reviewer"] == other.username
+    assert (lent.name, lent.options["reviewer"]) == ("lent 2", other.username)
+    assert lent.options["heartbeat_s"] == 60
+
+
+def test_where_a_broker_is_and_who_signs_in_there_is_an_administrators_to_say(
+    administrator: User,
+) -> None:
+    product = ProductFactory()
+    engineer = MembershipFactory(product=product, role="engineer").user
+    with pytest.raises(UserError) as refused:
+        cfx(engineer, "theirs", product=product, address="amqp://127.0.0.1:22")
+    assert (refused.value.code, refused.value.field) == ("administrator_names_brokers", "address")
+    broker = cfx(administrator, "ours", product=product, secret="s3cret", options={"user": "k"})
+    kept = broker.secrets
+    changed = [
+        ("amqp://elsewhere.example", broker.options),
+        ("amqps://broker.example", broker.options),
+        ("amqp://broker.example:5673", broker.options),
+        (broker.address, {**broker.options, "user": "admin"}),
+        (broker.address, {**broker.options, "virtual_host": "other"}),
+    ]
+    for address, options in changed:
+        for user, secret in ((engineer, ""), (engineer, "mine"), (administrator, "")):
+            with pytest.raises(UserError):
+                endpoints.edit(
+                    user, broker, name="ours", address=address, options=options, secret=secret
+                )
+        broker.refresh_from_db()
+        assert (broker.address, broker.secrets) == ("amqp://broker.example", kept)
+    slower = {**broker.options, "heartbeat_s": 90}
+    endpoints.edit(engineer, broker, name="ours", address=broker.address, options=slower)
+    moved, options = changed[0]
+    endpoints.edit(
+        administrator, broker, name="ours", address=moved, options=options, secret="again"
+    )
+    broker.refresh_from_db()
+    assert (broker.address, broker.secrets[0]["secret"]) == (moved, "again")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"options": {"user": "k\r\nQUIT"}}, "user"),
+        ({"options": {"target": "a\x00b"}}, "target"),
+        ({"options": {"heartbeat": 5}}, "heartbeat"),
+        ({"secret": "a\nb"}, "secret"),
+    ],
+)
+def test_line_breaks_and_options_that_do_not_exist_are_refused(
+    fields: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        cfx(None, "x", **fields)
+    assert refused.value.field == field
+
+
+def test_an_edit_does_not_take_back_what_others_changed_meanwhile() -> None:
+    endpoint, _ = make()
+    read_before = Endpoint.objects.get(pk=endpoint.pk)
+    secret = endpoints.rotate_secret(None, endpoint)
+    endpoints.edit(None, read_before, name="renamed", address=URL)
+    stale = Endpoint.objects.get(pk=endpoint.pk)
+    endpoints.edit(None, stale, name="again", address=URL)
+    endpoints.rotate_secret(None, read_before)
+    endpoint.refresh_from_db()
+    assert endpoint.name == "again"
+    assert secret in webhook_signing.in_force(endpoint.secrets)
+
+
+def test_a_busy_endpoint_is_deleted_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "DELETED_AT_ONCE", 2)
+    endpoint = EndpointFactory()
+    for _ in range(5):
+        DeliveryFactory(endpoint=endpoint)
+    other = DeliveryFactory()
+    endpoints.delete(None, endpoint)
+    assert list(Delivery.objects.all()) == [other]
+    assert not Endpoint.objects.filter(pk=endpoint.pk).exists()
+    actions = AuditEvent.objects.order_by("id").values_list("action", flat=True)
+    assert list(actions)[-2:] == ["endpoint.disabled", "endpoint.deleted"]

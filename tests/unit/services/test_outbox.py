@@ -265,6 +265,21 @@ def test_an_empty_batch_and_a_cancelled_one_are_done(listener: Endpoint) -> None
     assert last.payload["counts"]["state"] == "cancelled"
 
 
+def test_a_cancelled_batch_of_many_parts_is_told_in_few_queries(listener: Endpoint) -> None:
+    small, large = make_batch(make_version()), make_batch(make_version())
+    counts = []
+    for batch, parts in ((small, 3), (large, 30)):
+        for _ in range(parts):
+            make_inspection(batch)
+        with CaptureQueriesContext(connection) as asked:
+            batches.cancel_batch(None, batch)
+        counts.append(len(asked))
+        told = OutboxEvent.objects.filter(payload__batch=str(batch.pk))
+        assert told.filter(type=EventType.INSPECTION_COMPLETED).count() == parts
+    assert Delivery.objects.filter(endpoint=listener).count() == 33 + 2  # and both batches
+    assert counts[0] == counts[1]
+
+
 def test_what_the_reaper_gives_up_ends_its_batch(
     listener: Endpoint, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -2,28 +2,36 @@
 
 import json
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, OperationalError, connection
 from django.test import Client
 
 from inspection.models import User
 from inspection.services import api_keys
-from webapp.body_limit import BodyLimit
+from inspection.services.disk import GB, free_gb
+from webapp.body_limit import BodyLimit, coming
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BIG = 2_500_001
 FILES = f"/uploads/{uuid.uuid4()}/files/"
 
 
-async def ask(path: str, **headers: str) -> tuple[bool, int, dict[str, Any]]:
-    """Whether the request reached the application, else status and answer of the refusal."""
+async def ask(
+    path: str, within: Callable[[], Awaitable[None]] | None = None, **headers: str
+) -> tuple[bool, int, dict[str, Any]]:
+    """Whether the request reached the application, else status and answer of the refusal.
+    `within` runs while the body is on its way."""
     reached: list[bool] = []
     sent: list[MutableMapping[str, Any]] = []
 
     async def app(*_: Any) -> None:
         reached.append(True)
+        if within:
+            await within()
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
@@ -61,8 +69,6 @@ async def test_uploads_need_somebody_signed_in(cookie: str):
 
 
 async def test_somebody_signed_in_may_upload():
-    from asgiref.sync import sync_to_async
-
     cookie = await sync_to_async(session_cookie)()
     assert (await ask(FILES, content_length=str(BIG), cookie=cookie))[0]
     reached, status, told = await ask(FILES, content_length=str(10**16), cookie=cookie)
@@ -79,8 +85,6 @@ API_PIECES = f"/api/v1/uploads/{uuid.uuid4()}"
 
 
 async def test_pieces_may_be_large_for_somebody_signed_in():
-    from asgiref.sync import sync_to_async
-
     cookie = await sync_to_async(session_cookie)()
     for path in (PIECES, API_PIECES):
         assert (await ask(path, content_length=str(BIG), cookie=cookie))[0]
@@ -88,8 +92,6 @@ async def test_pieces_may_be_large_for_somebody_signed_in():
 
 
 async def test_pieces_may_be_large_for_a_key_that_works():
-    from asgiref.sync import sync_to_async
-
     def key() -> str:
         made = api_keys.create_key(
             User.objects.create_user("mes"), name="mes", scopes=["images:write"]
@@ -103,3 +105,100 @@ async def test_pieces_may_be_large_for_a_key_that_works():
     assert (reached, status, told["code"]) == (False, 401, "bad_key")
     assert (await ask(PIECES, **said))[1] == 403  # pages take no keys
     assert (await ask("/api/v1/products", **said))[1] == 413
+
+
+# --- the database ------------------------------------------------------------------------
+
+
+def broken_connection() -> None:
+    """As a restart of the database leaves it, with one question that met it."""
+    connection.ensure_connection()
+    connection.connection.close()
+    with pytest.raises(DatabaseError):
+        User.objects.exists()
+
+
+async def test_a_database_that_was_restarted_refuses_no_upload_for_good():
+    cookie = await sync_to_async(session_cookie)()
+    await sync_to_async(broken_connection)()  # in the thread that asks about uploads
+    for _ in range(2):
+        assert (await ask(FILES, content_length=str(BIG), cookie=cookie))[0]
+    assert await sync_to_async(lambda: connection.connection)() is None, "none is kept"
+
+
+async def test_a_database_that_is_away_is_said(monkeypatch: pytest.MonkeyPatch):
+    def away(*_: Any) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr("webapp.body_limit._signed_in", away)
+    reached, status, told = await ask(FILES, content_length=str(BIG))
+    assert (reached, status, told["code"]) == (False, 503, "database_unreachable")
+
+
+# --- how much ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/api/v1/images", 200_100_000),
+        ("/api/v1/uploads", 200_100_000),
+        (API_PIECES, 200_100_000),
+        ("/api/v1/inspections", 200_000_000),
+        (PIECES, 300_000_000),
+    ],
+)
+async def test_each_address_takes_so_much_and_no_more(path: str, most: int, settings: Any):
+    settings.MAX_ARCHIVE_MB = 300
+    cookie = await sync_to_async(session_cookie)()
+    assert (await ask(path, content_length=str(most), cookie=cookie))[0]
+    reached, status, told = await ask(path, content_length=str(most + 1), cookie=cookie)
+    assert (reached, status, told["code"]) == (False, 413, "too_large")
+
+
+async def test_bodies_that_come_at_once_must_fit_together():
+    cookie = await sync_to_async(session_cookie)()
+    half = str(int(free_gb() * GB * 0.6))
+    seen: list[tuple[int, str]] = []
+
+    async def meanwhile() -> None:
+        _, status, told = await ask(FILES, content_length=half, cookie=cookie)
+        seen.append((status, told["code"]))
+
+    assert (await ask(FILES, within=meanwhile, content_length=half, cookie=cookie))[0]
+    assert seen == [(507, "disk_full")]
+    assert coming.bytes == 0
+    assert (await ask(FILES, content_length=half, cookie=cookie))[0], "it is free again"
+
+
+async def test_what_came_is_counted_by_the_disk_alone():
+    cookie = await sync_to_async(session_cookie)()
+    left: list[int] = []
+    size = 3_000_000
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        left.append(coming.bytes)
+        while (await receive())["more_body"]:
+            left.append(coming.bytes)
+        left.append(coming.bytes)
+
+    bodies = iter([b"x" * 1_000_000] * 3)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": next(bodies), "more_body": len(left) < 3}
+
+    headers = [(b"content-length", str(size).encode()), (b"cookie", cookie.encode())]
+    await BodyLimit(app)({"path": FILES, "headers": headers}, receive, receive)
+    assert left == [3_000_000, 2_000_000, 1_000_000, 0]
+
+
+async def test_what_breaks_off_is_given_back():
+    cookie = await sync_to_async(session_cookie)()
+
+    async def breaks() -> None:
+        assert coming.bytes == BIG
+        raise ConnectionError("the sender left")
+
+    with pytest.raises(ConnectionError):
+        await ask(FILES, within=breaks, content_length=str(BIG), cookie=cookie)
+    assert coming.bytes == 0

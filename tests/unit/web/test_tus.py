@@ -5,10 +5,12 @@ import hashlib
 import threading
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.utils import timezone
 
@@ -106,6 +108,45 @@ def test_a_zip_is_queued_to_be_unpacked(sender: Sender) -> None:
     assert uploads.staged_archive(archive.path).read_bytes() == content
     sender.upload.refresh_from_db()
     assert sender.upload.state == JobState.QUEUED
+
+
+def test_a_zip_is_not_written_a_second_time(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    content = zipped(pictures(2))
+    place = sender.announce(content, "lot.zip")
+    sender.piece(place, 0, content[:100])
+    file = partial_at(place).path.stat().st_ino
+    sender.piece(place, 100, content[100:])
+    archive = uploads.staged_archive(sender.upload.archives.get().path)
+    assert (archive.stat().st_ino, archive.stat().st_nlink) == (file, 1)
+    assert archive.read_bytes() == content
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)  # a disk that knows no second names
+    sender.piece(sender.announce(content, "two.zip", key="k2"), 0, content)
+    copied = uploads.staged_archive(sender.upload.archives.get(client_key="k2").path)
+    assert copied.read_bytes() == content
+
+
+def test_a_zip_whose_taking_was_killed_is_taken_once(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = zipped(pictures(2))
+    place = sender.announce(content, "lot.zip")
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uploads, "lock_row", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sender.piece(place, 0, content)
+    monkeypatch.undo()
+    assert not sender.upload.archives.exists()
+    assert sender.offset(place) == len(content)
+    assert uploads.staged_archive(sender.upload.archives.get().path).read_bytes() == content
 
 
 def test_what_is_no_picture_is_refused_by_a_receipt(sender: Sender) -> None:
@@ -285,6 +326,27 @@ def test_tidying_leaves_what_may_go_on(sender: Sender) -> None:
 
 
 # --- whose it is -------------------------------------------------------------------------
+
+
+def test_a_piece_that_came_while_it_was_tidied_is_kept(sender: Sender) -> None:
+    content = picture(1)
+    places = [sender.announce(content, key=key) for key in ("k1", "k2")]
+    for place in places:
+        sender.piece(place, 0, content[:100])
+    PartialFile.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    first, second = PartialFile.objects.order_by("id")
+
+    def renew(instance: PartialFile, **_: Any) -> None:
+        soon = timezone.now() + timedelta(hours=1)
+        PartialFile.objects.exclude(pk=instance.pk).update(expires_at=soon)
+
+    pre_delete.connect(renew, sender=PartialFile)
+    try:
+        assert resumable.tidy() == 1
+    finally:
+        pre_delete.disconnect(renew, sender=PartialFile)
+    assert list(PartialFile.objects.all()) == [second]
+    assert (first.path.exists(), second.path.exists()) == (False, True)
 
 
 def test_of_others_nobody_learns_anything(sender: Sender) -> None:
