@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inspection', '0015_intake'),
+        ('inspection', '0016_intake_rounds'),
     ]
 
     operations = [
