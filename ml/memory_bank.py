@@ -36,11 +36,13 @@ def random_subset(count: int, keep: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(count, generator=generator)[:keep].sort().values
 
 
-def distinct(features: Tensor) -> Tensor:
-    """Indices of the first of each group of equal rows of (N, D), ascending.
+def distinct(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Of rows (N, D): the indices of the first of each group of equal ones (M,), and for each row
+    the place of its group among them (N,).
 
     Bare ground and straight edges of a drawing-like picture (a bare board, a mask) give the same
-    descriptor thousands of times; what is drawn from them would be mostly that one.
+    descriptor thousands of times: what is drawn from all would be mostly that one, and the search
+    for its nearest would be done as often.
     """
     # A double per row tells them apart: equal rows have equal sums, others meet by chance only.
     weights = torch.linspace(1, 2, features.shape[1], dtype=torch.float64).sin() + 1.5
@@ -48,7 +50,8 @@ def distinct(features: Tensor) -> Tensor:
     _, group = torch.unique(marks, return_inverse=True)
     first = torch.full((int(group.max()) + 1,), len(features), device=features.device)
     places = torch.arange(len(features), device=features.device)
-    return first.scatter_reduce_(0, group, places, "amin").sort().values
+    first, order = first.scatter_reduce_(0, group, places, "amin").sort()
+    return first, torch.argsort(order)[group]
 
 
 def greedy_coreset(features: Tensor, keep: int, generator: torch.Generator) -> Tensor:

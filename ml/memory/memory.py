@@ -37,7 +37,9 @@ class Memory:
 
         `leave_out`: the place of a remembered picture that is itself being looked at.
         """
-        found = self.bank.distances(self.descriptors(image.unsqueeze(0))[0], leave_out)
+        descriptors = self.descriptors(image.unsqueeze(0))[0]
+        first, group = distinct(descriptors)
+        found = self.bank.distances(descriptors[first], leave_out)[group]
         return found.view(self.view.grid, self.view.grid)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -86,7 +88,7 @@ def remember(
         owner = place if owners is None else owners[place]
         layers = layer_maps(extractor, view, image.unsqueeze(0))
         found = joined(layers, scales, view)[0]
-        found = found[distinct(found)]
+        found = found[distinct(found)[0]]
         index = random_subset(len(found), per_picture, generator).to(found.device)
         patches.append(found[index])
         origins.append(torch.full((len(index),), owner, device=found.device))

@@ -80,8 +80,9 @@ async def test_a_body_of_unknown_length_is_refused():
     assert (reached, status) == (False, 411)
 
 
-PIECES = f"/uploads/{uuid.uuid4()}/resumable/{uuid.uuid4()}/"
-API_PIECES = f"/api/v1/uploads/{uuid.uuid4()}"
+KEY = "01a2187a-4932-7392-b9bb-adb1465b6dac"  # fixed: it is in the names of tests
+PIECES = f"/uploads/{KEY}/resumable/{KEY}/"
+API_PIECES = f"/api/v1/uploads/{KEY}"
 
 
 async def test_pieces_may_be_large_for_somebody_signed_in():
