@@ -84,7 +84,8 @@ def due(
     rows = rows.exclude(pk__in=busy)
     for address, key in busy_keys:
         rows = rows.exclude(address=address, sequence_key=key)
-    return list(rows.select_related("event").order_by("event_id", "id")[:limit])
+    # The events by themselves: joined, the database may walk through all that were ever sent.
+    return list(rows.prefetch_related("event").order_by("event_id", "id")[:limit])
 
 
 def settle(
