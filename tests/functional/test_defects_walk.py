@@ -109,8 +109,10 @@ def test_parts_are_found_narrowed_down_and_judged(page: Page, parts: None) -> No
     go_on(page)
     go_on(page)
     expect(page.locator("#judge")).to_contain_text("Nobody has judged this part yet.")
+    page.wait_for_load_state()  # keys are heard from then on
     page.keyboard.press("c")
     expect(page.locator("#judge")).to_contain_text("Undo the last review")
+    page.wait_for_load_state()
     page.keyboard.press("u")
     expect(page.locator("#judge")).to_contain_text("taken back")
     opened = urlsplit(page.url).path.split("/")[2]

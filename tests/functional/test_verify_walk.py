@@ -1,6 +1,6 @@
 """A shift at the verification station, by keyboard: judge, undo, lock, and go on by PIN."""
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.functional.conftest import PASSWORD
 from tests.functional.stack import Stack
@@ -80,12 +80,16 @@ def test_a_decision_still_on_its_way_does_not_bring_the_part_back(page: Page, st
     page.goto("/verify/")
     station = page.locator("#station")
     expect(station).to_have_attribute("data-ready", "yes")
+    page.wait_for_load_state("networkidle")
     held: list[Route] = []
+    asked: list[Request] = []
     page.route("**/review/", lambda route: held.append(route))
-    judged = []
-    with page.expect_response("**/verify/parts/**") as answer:  # more are wanted when few are left
-        for _ in range(2):
+    page.on("request", lambda one: asked.append(one) if "/verify/parts/" in one.url else None)
+    judged: list[str] = []
+    with page.expect_response("**/verify/parts/**") as answer:
+        while not asked or len(judged) < 2:  # more are wanted when few are left
             judged.append(str(station.get_attribute("data-part")))
+            assert judged[-1], "there are too few parts for this walk"
             page.keyboard.press("r")
             expect(station).not_to_have_attribute("data-part", judged[-1])
     answer.value.finished()
