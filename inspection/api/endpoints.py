@@ -184,7 +184,9 @@ class Endpoints(Nouns[Endpoint]):
             lock_row(endpoint)
             endpoint = self.get_object()
             self.check_match(endpoint)
-            endpoints.delete(self.user, endpoint)
+            endpoints.disable(self.user, endpoint, endpoints.DELETED)
+        # Not in that transaction: it must be off for all to see before its log goes.
+        endpoints.delete(self.user, endpoint)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses=EndpointOut)

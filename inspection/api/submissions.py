@@ -216,15 +216,11 @@ class Submissions(Inspections):
         if not done:
             answer["Retry-After"] = str(RETRY_AFTER_S)
             if not waited:
-                answer.ask_again = lambda: self._again(key, created)  # type: ignore[attr-defined]
                 answer.waits_for = key  # type: ignore[attr-defined]
+                answer.ask_again = lambda: self._resumed(  # type: ignore[attr-defined]
+                    lambda: self.answer(key, created=created, waited=True)
+                )
         return answer
-
-    def _again(self, key: UUID, created: bool) -> Response:
-        """What is answered after waiting."""
-        response = self.answer(key, created=created, waited=True)
-        told: Response = self.finalize_response(self.request, response)
-        return told
 
     def _read(self) -> tuple[dict[str, Any], list[Any]]:
         """The fields by their names, and the pictures: ids, addresses or files."""

@@ -35,7 +35,7 @@ def waits(view: Callable[..., Any]) -> Any:
     @wraps(view)  # also what the schema and the middlewares look for on a view
     async def waiting(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         async with _turn():
-            response: Any = await sync_to_async(_asked)(view, request, *args, **kwargs)
+            response: Any = await sync_to_async(_and_let_go)(view, request, *args, **kwargs)
         if addresses := getattr(response, "fetches", None):
             response = await _with_pictures(response, addresses)
         seconds = wanted_seconds(request.headers.get("Prefer", ""))
@@ -43,7 +43,7 @@ def waits(view: Callable[..., Any]) -> Any:
         if seconds and key:
             if await verdict_within(key, seconds):
                 async with _turn():
-                    response = await sync_to_async(_again)(response)
+                    response = await sync_to_async(_and_let_go)(response.ask_again)
             response["Preference-Applied"] = f"wait={seconds:.0f}"
         answer: HttpResponseBase = response
         return answer
@@ -59,7 +59,7 @@ async def _with_pictures(response: Any, addresses: list[str]) -> Any:
     found: Found = dict(zip(dict.fromkeys(addresses), await asyncio.gather(*work), strict=True))
     try:
         async with _turn():
-            return await sync_to_async(_going_on)(response, found)
+            return await sync_to_async(_and_let_go)(response.go_on, found)
     finally:
         for file in found.values():
             if not isinstance(file, UserError):
@@ -73,13 +73,6 @@ def _fetched(address: str) -> IO[bytes] | UserError:
         return error
 
 
-def _going_on(response: Any, found: Found) -> Any:
-    try:
-        return response.go_on(found)
-    finally:
-        let_go()
-
-
 def _turn() -> asyncio.Semaphore:
     """So many at once reach for the database: 200 clients must not take 200 connections."""
     loop = asyncio.get_running_loop()
@@ -90,15 +83,9 @@ _fetchers = ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="image-store"
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-def _again(response: Any) -> Any:
+def _and_let_go(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """In a thread of the pool, which must keep no connection to the database."""
     try:
-        return response.ask_again()
-    finally:
-        let_go()
-
-
-def _asked(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-    try:
-        return view(request, *args, **kwargs)
+        return work(*args, **kwargs)
     finally:
         let_go()

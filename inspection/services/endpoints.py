@@ -6,7 +6,6 @@ An endpoint for all products is an administrator's; one for a product is its eng
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -28,7 +27,8 @@ from inspection.models import (
 
 from .access import require
 from .audit import record
-from .endpoint_kinds import CONTROL, KINDS
+from .endpoint_checks import check_may_name, check_password, check_reviewer, where
+from .endpoint_kinds import KINDS
 from .locking import lock_row
 from .notifications import notify
 from .webhook_signing import in_force, new_secret
@@ -36,6 +36,7 @@ from .webhook_signing import in_force, new_secret
 TEST_EVENT = "endpoint.test"
 OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
 MOST_REPLAYED = 10_000
+DELETED = "deleted"  # why it is off while it goes
 DELETED_AT_ONCE, DELETE_TRIES = 1_000, 5
 
 
@@ -69,9 +70,9 @@ def create(
     if kind not in KINDS:
         raise UserError("unknown_kind", "Choose what speaks there.", field="kind")
     address, kept = KINDS[kind].checked(address, options or {})
-    _check_may_name(user, kind)
-    _check_reviewer(user, kept)
-    _check_password(secret)
+    check_may_name(user, kind)
+    check_reviewer(user, kept)
+    check_password(secret)
     shown = new_secret() if kind == Endpoint.Kind.WEBHOOK else ""
     endpoint = Endpoint(
         kind=kind,
@@ -104,17 +105,17 @@ def edit(
     _require(user, endpoint)
     address, kept = KINDS[endpoint.kind].checked(address, options or {})
     name, types = _name(name), _types(event_types)
-    _check_password(secret)
+    check_password(secret)
     with transaction.atomic():
         lock_row(endpoint)
         endpoint.refresh_from_db()  # what others changed since it was read stays
         before, fields = _seen(endpoint), ["name", "address", "event_types", "options"]
-        moved = _where(address, kept) != _where(endpoint.address, endpoint.options)
+        moved = where(address, kept) != where(endpoint.address, endpoint.options)
         if (address, kept) != (endpoint.address, endpoint.options):
-            _check_reviewer(user, kept)
+            check_reviewer(user, kept)
         if endpoint.kind != Endpoint.Kind.WEBHOOK:
             if moved:
-                _check_may_name(user, endpoint.kind)
+                check_may_name(user, endpoint.kind)
             if secret:
                 endpoint.secrets = _first_secret(secret)
                 fields.append("secrets")
@@ -128,48 +129,6 @@ def edit(
         endpoint.address, endpoint.options = address, kept
         _save(endpoint, update_fields=fields)
         _write_down(user, "endpoint.edited", endpoint, before)
-
-
-def _where(address: str, options: Mapping[str, Any]) -> tuple[Any, ...]:
-    """To whom a password is shown."""
-    parts = urlsplit(address)
-    told = (options.get("user"), options.get("ca_file"), options.get("virtual_host"))
-    return parts.scheme, parts.hostname, parts.port, *told
-
-
-def _check_may_name(user: User | None, kind: str) -> None:
-    """Webhooks reach public addresses and listed networks only. Brokers stand inside the plant,
-    so whoever names one makes this machine call any address of it."""
-    if kind == Endpoint.Kind.WEBHOOK or user is None:
-        return
-    if not policies.can(user, policies.ADMINISTER, None):
-        raise UserError(
-            "administrator_names_brokers",
-            "Only an administrator can say where a broker is and who signs in there. Everything "
-            "else of it can be changed here.",
-            field="address",
-        )
-
-
-def _check_password(secret: str) -> None:
-    if CONTROL.search(secret):
-        raise UserError(
-            "bad_option", "A password has no line breaks or control characters.", field="secret"
-        )
-
-
-def _check_reviewer(user: User | None, options: Mapping[str, Any]) -> None:
-    """What comes in is recorded under that name, so only an administrator lends another's."""
-    named = options.get("reviewer")
-    if not named or user is None or named == user.get_username():
-        return
-    if not policies.can(user, policies.ADMINISTER, None):
-        raise UserError(
-            "not_your_name",
-            "Only an administrator can name somebody else here: reviews would stand under a name "
-            "that never gave them. Leave it empty, or write your own user name.",
-            field="reviewer",
-        )
 
 
 def rotate_secret(
@@ -238,7 +197,7 @@ def delete(user: User | None, endpoint: Endpoint) -> None:
     log of millions goes piece by piece, and the row itself at the end.
     """
     _require(user, endpoint)
-    _switch_off(user, endpoint, "deleted")
+    _switch_off(user, endpoint, DELETED)
     for _last_try in range(DELETE_TRIES):
         _forget_deliveries(endpoint)
         try:

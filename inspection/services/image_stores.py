@@ -53,7 +53,7 @@ def listed(text: str) -> SplitResult:
         "store_not_listed",
         "Pictures are not fetched from {address}. Stores that an administrator allows "
         "(KINTSUGI_IMAGE_STORES): {known}. Or send the picture itself.",
-        address=f"{parts.scheme}://{parts.netloc}{parts.path}",
+        address=_without_query(parts),
         known=", ".join(settings.IMAGE_STORES) or "none",
     )
 
@@ -64,7 +64,7 @@ def fetch(address: str) -> IO[bytes]:
     Raises UserError: not listed, not there within `TIMEOUT_S`, too large.
     """
     parts = listed(address)
-    shown = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a signature
+    shown = _without_query(parts)
     check_free_space()
     until = time.monotonic() + TIMEOUT_S
     settings.STAGING_DIR.mkdir(parents=True, exist_ok=True)
@@ -87,6 +87,11 @@ def fetch(address: str) -> IO[bytes]:
         raise
     file.seek(0)
     return file
+
+
+def _without_query(parts: SplitResult) -> str:
+    """The address as it may be shown: a query may hold a signature."""
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def name_of(address: str) -> str:

@@ -4,14 +4,15 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from inspection.errors import UserError
-from inspection.models import ApiKey, AuditEvent, Product
-from inspection.services import api_keys
+from inspection.models import ApiKey, AuditEvent, Endpoint, Product
+from inspection.services import api_keys, endpoints
 from tests.factories.api_key import Program, key_of
-from tests.factories.exchange import EndpointFactory
+from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
 from tests.factories.user import PASSWORD, UserFactory
@@ -265,3 +266,25 @@ def test_the_description_is_served_and_its_page_needs_a_sign_in(engineer, client
     assert described["openapi"] == "3.1.0"
     answers = described["paths"]["/api/v1/products"]["post"]["responses"]
     assert {"201", "401", "403", "422", "429"} <= set(answers)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_endpoint_is_off_for_all_to_see_before_its_log_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one transaction a verdict that is written meanwhile would fail, or let this fail."""
+    delivery = DeliveryFactory()
+    forget = endpoints._forget_deliveries
+    seen: list[tuple[bool, bool]] = []
+
+    def watched(endpoint: Endpoint) -> None:
+        on = Endpoint.objects.get(pk=endpoint.pk).enabled
+        seen.append((on, connection.in_atomic_block))
+        forget(endpoint)
+
+    monkeypatch.setattr(endpoints, "_forget_deliveries", watched)
+    program = Program(key_of(UserFactory(role="administrator")))
+    at = f"endpoints/{delivery.endpoint_id}"
+    assert program.json("DELETE", at).status_code == 204
+    assert seen == [(False, False)]
+    assert not Endpoint.objects.exists()

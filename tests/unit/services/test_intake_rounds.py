@@ -14,21 +14,9 @@ from inspection import policies
 from inspection.models import Batch, Inspection, Intake, Role
 from inspection.services import batches, intake_looks, intakes
 from tests.factories.files import picture
-from tests.factories.intake import IntakeFactory, drop, look, outcomes
+from tests.factories.intake import drop, look, outcomes
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def folder(tmp_path: Path, settings: Any) -> Path:
-    settings.INTAKE_ROOTS = [str(tmp_path)]
-    (tmp_path / "aoi").mkdir()
-    return tmp_path / "aoi"
-
-
-@pytest.fixture
-def intake(folder: Path) -> Intake:
-    return IntakeFactory(location=str(folder))
 
 
 @pytest.fixture

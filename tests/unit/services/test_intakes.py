@@ -34,18 +34,6 @@ pytestmark = pytest.mark.django_db
 Afterwards = Intake.Afterwards
 
 
-@pytest.fixture
-def folder(tmp_path: Path, settings: Any) -> Path:
-    settings.INTAKE_ROOTS = [str(tmp_path)]
-    (tmp_path / "aoi").mkdir()
-    return tmp_path / "aoi"
-
-
-@pytest.fixture
-def intake(folder: Path) -> Intake:
-    return IntakeFactory(location=str(folder))
-
-
 def message(intake: Intake, path: str) -> str:
     return intake.files.filter(path=path).first().message
 
