@@ -15,6 +15,7 @@ SCOPED = (
     "runs",
     "models",
     "inspections",
+    "report_schedules",  # not `inspections`, which every MES has: what they send leaves the house
     "reviews",
     "operating_points",
     "webhooks",

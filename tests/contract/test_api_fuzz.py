@@ -61,6 +61,7 @@ OF_ADDRESS = {
     "reason_codes": ["reason"],
     "escapes": ["escape"],
     "reports": ["report", "made"],
+    "report_schedules": ["schedule", "ended"],
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],
     "audit": ["event"],

@@ -21,6 +21,7 @@ from inspection.models import (
     OutboxEvent,
     Purpose,
     Report,
+    ReportKind,
     ReviewState,
     RunLogLine,
     RunMetric,
@@ -36,7 +37,7 @@ from .files import picture
 from .inspection import ImageResultFactory, InspectionFactory, InspectionImageFactory
 from .model_version import ModelVersionFactory
 from .product import ProductFactory
-from .report import ReportFactory
+from .report import ReportFactory, ReportScheduleFactory
 from .review import ReasonCodeFactory
 from .station import StationFactory
 from .training_run import TrainingRunFactory
@@ -190,6 +191,9 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
+    rows["schedule"] = ReportScheduleFactory(**of_lots)
+    rows["ended"] = ReportScheduleFactory(**of_lots, ended_at=timezone.now())
     rows["endpoint"] = endpoint = EndpointFactory(name="MES", product=plant.product)
     rows["off"] = EndpointFactory(
         name="Off", product=plant.product, disabled_at=timezone.now(), disabled_because="moved"

@@ -43,6 +43,13 @@ HOOK = {
     "address": "https://mes.plant.example/hook",
     "product": "BOARD-A",
 }
+DAILY = {
+    "product": "BOARD-A",
+    "kind": "lot_csv",
+    "every": "day",
+    "hour": 6,
+    "recipients": ["quality@plant.example"],
+}
 TABLE = [
     Row("GET", "", 200),
     Row("GET", "me", 200),
@@ -149,6 +156,13 @@ TABLE = [
     Row("POST", "reports", 201, VIEW, {"product": "BOARD-A", "kind": "lot_csv", "lot": "L-7"}),
     Row("POST", "reports/{report}/cancel", 200, MANAGE),
     Row("DELETE", "reports/{made}", 204, MANAGE),
+    Row("GET", "report_schedules", 200),
+    Row("GET", "report_schedules/{schedule}", 200),
+    Row("POST", "report_schedules", 201, MANAGE, DAILY),
+    Row("PATCH", "report_schedules/{schedule}", 200, MANAGE, {"hour": 7}),
+    Row("DELETE", "report_schedules/{schedule}", 204, MANAGE),
+    Row("POST", "report_schedules/{ended}/enable", 200, MANAGE),
+    Row("POST", "report_schedules/{schedule}/disable", 200, MANAGE),
     Row("GET", "drift_alerts", 200),
     Row("GET", "drift_alerts/{drift}", 200),
     Row("GET", "endpoints", 200),
