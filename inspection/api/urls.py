@@ -20,6 +20,7 @@ from . import (
     reports,
     reviews,
     submissions,
+    users,
     viewpoints,
 )
 from . import runs as runs_of
@@ -47,6 +48,8 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "drift_alerts": (plant.DriftAlerts, "api-drift-alert"),
     "endpoints": (endpoints.Endpoints, "api-endpoint"),
     "audit": (plant.Audit, "api-audit"),
+    "users": (users.Users, "api-user"),
+    "memberships": (users.Memberships, "api-membership"),
 }
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for name, (viewset, basename) in LISTS.items():

@@ -20,6 +20,7 @@ SCOPED = (
     "operating_points",
     "webhooks",
     "audit",
+    "users",
 )
 SCOPES = tuple(f"{noun}:{may}" for noun in SCOPED for may in ("read", "write"))
 

@@ -23,6 +23,7 @@ NOUNS: dict[str, str | Promise] = {
     "operating_points": _("Operating points"),
     "webhooks": _("Webhooks"),
     "audit": _("Audit trail"),
+    "users": _("Users and their roles"),
 }
 NEVER = ""
 

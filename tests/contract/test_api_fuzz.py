@@ -65,6 +65,8 @@ OF_ADDRESS = {
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],
     "audit": ["event"],
+    "users": ["person", "gone"],
+    "memberships": ["membership"],
     "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
 OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"], "delivery": ["delivery"]}

@@ -28,13 +28,22 @@ from inspection.models import (
     RunSample,
     SnapshotImage,
 )
-from inspection.services import audit, batches, escapes, images, pictures, reviews, tallies
+from inspection.services import (
+    audit,
+    batches,
+    escapes,
+    images,
+    pictures,
+    reviews,
+    tallies,
+)
 
 from .batch import BatchFactory
 from .dataset import DatasetFactory, DatasetImageFactory, DatasetSnapshotFactory
 from .exchange import EndpointFactory
 from .files import picture
 from .inspection import ImageResultFactory, InspectionFactory, InspectionImageFactory
+from .membership import MembershipFactory
 from .model_version import ModelVersionFactory
 from .product import ProductFactory
 from .report import ReportFactory, ReportScheduleFactory
@@ -66,7 +75,7 @@ class Plant:
 
 def build() -> Plant:
     """A product with pictures, runs in every state, models, a lot that was judged, and more."""
-    plant = Plant(UserFactory(role="engineer"))
+    plant = Plant(UserFactory(username="owner", role="engineer"))
     rows = plant.rows
     rows["product"] = ProductFactory(code="BOARD-A")
     rows["viewpoint"] = ViewpointFactory(product=rows["product"])
@@ -191,6 +200,9 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    rows["person"] = UserFactory()
+    rows["gone"] = UserFactory(is_active=False)
+    rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)
     of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
     rows["schedule"] = ReportScheduleFactory(**of_lots)
     rows["ended"] = ReportScheduleFactory(**of_lots, ended_at=timezone.now())
