@@ -14,6 +14,7 @@ from . import (
     inspections,
     me,
     models,
+    notifications,
     plant,
     products,
     report_schedules,
@@ -50,6 +51,7 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "audit": (plant.Audit, "api-audit"),
     "users": (users.Users, "api-user"),
     "memberships": (users.Memberships, "api-membership"),
+    "notifications": (notifications.Notifications, "api-notification"),
 }
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for name, (viewset, basename) in LISTS.items():

@@ -21,6 +21,7 @@ SCOPED = (
     "webhooks",
     "audit",
     "users",
+    "notifications",
 )
 SCOPES = tuple(f"{noun}:{may}" for noun in SCOPED for may in ("read", "write"))
 

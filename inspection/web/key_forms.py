@@ -24,6 +24,7 @@ NOUNS: dict[str, str | Promise] = {
     "webhooks": _("Webhooks"),
     "audit": _("Audit trail"),
     "users": _("Users and their roles"),
+    "notifications": _("Notifications"),
 }
 NEVER = ""
 

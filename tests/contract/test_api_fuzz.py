@@ -67,6 +67,7 @@ OF_ADDRESS = {
     "audit": ["event"],
     "users": ["person", "gone"],
     "memberships": ["membership"],
+    "notifications": ["notice"],  # not theirs: tests/unit/api/test_api_notifications.py
     "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
 OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"], "delivery": ["delivery"]}

@@ -18,6 +18,7 @@ from inspection.models import (
     GateCheck,
     JobState,
     ModelVersion,
+    Notification,
     OutboxEvent,
     Purpose,
     Report,
@@ -203,6 +204,7 @@ def _around(plant: Plant) -> None:
     rows["person"] = UserFactory()
     rows["gone"] = UserFactory(is_active=False)
     rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)
+    rows["notice"] = Notification.objects.create(user=plant.owner, kind="drift", title="It drifts")
     of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
     rows["schedule"] = ReportScheduleFactory(**of_lots)
     rows["ended"] = ReportScheduleFactory(**of_lots, ended_at=timezone.now())

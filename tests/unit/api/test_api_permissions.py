@@ -196,8 +196,10 @@ TABLE = [
     Row("POST", "memberships", 201, ADMINISTER, MEMBER),
     Row("PATCH", "memberships/{membership}", 200, ADMINISTER, {"role": "engineer"}),
     Row("DELETE", "memberships/{membership}", 204, ADMINISTER),
+    Row("GET", "notifications", 200),
+    Row("POST", "notifications/read", 200, VIEW, {}),
 ]
-OWN = {"images", "uploads"}  # what everybody may do with what is theirs
+OWN = {"images", "uploads", "notifications/read"}  # what everybody may do with what is theirs
 OPEN_TO_ALL = {"stations/{station}"}  # they belong to no product
 
 
