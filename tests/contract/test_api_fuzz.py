@@ -53,6 +53,7 @@ OF_ADDRESS = {
     "datasets": ["dataset", "golden"],
     "images": ["image", "loose"],
     "runs": ["run", "failed", "paused", "done"],
+    "retraining_plans": ["plan"],
     "models": ["model", "candidate", "retired"],
     "gates": ["gate"],
     "batches": ["batch", "rescored"],

@@ -35,6 +35,8 @@ from inspection.services import (
     escapes,
     images,
     pictures,
+    retraining,
+    retraining_plans,
     reviews,
     tallies,
 )
@@ -205,6 +207,14 @@ def _around(plant: Plant) -> None:
     rows["gone"] = UserFactory(is_active=False)
     rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)
     rows["notice"] = Notification.objects.create(user=plant.owner, kind="drift", title="It drifts")
+    rows["plan"] = retraining_plans.set_plan(
+        plant.owner,
+        plant.viewpoint,
+        every_days=30,
+        on_drift=True,
+        least_new=20,
+        settings=retraining.usual_settings(plant.viewpoint),
+    )
     of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
     rows["schedule"] = ReportScheduleFactory(**of_lots)
     rows["ended"] = ReportScheduleFactory(**of_lots, ended_at=timezone.now())

@@ -109,6 +109,10 @@ TABLE = [
     Row("POST", "runs/{paused}/vetting/continue", 422, MANAGE),  # too few are left
     Row("POST", "runs/{run}/cancel", 200, MANAGE),
     Row("POST", "runs/{failed}/resume", 200, MANAGE),
+    Row("GET", "retraining_plans", 200),
+    Row("GET", "retraining_plans/{plan}", 200),
+    Row("POST", "retraining_plans", 200, MANAGE, {"viewpoint": "{viewpoint}", "every_days": 7}),
+    Row("PATCH", "retraining_plans/{plan}", 200, MANAGE, {"every_days": None}),
     Row("GET", "models", 200),
     Row("GET", "models/{model}", 200),
     Row("POST", "models/{candidate}/promote", 200, MANAGE, {"reason": "a", "override": "b"}),
