@@ -18,7 +18,12 @@ from .fields import Number, Strict, Whole
 from .narrow import OfViewpoint, of_viewpoint
 from .schema import IF_MATCH
 
-MONTHLY = {"viewpoint": "0199…", "every_days": 30, "on_drift": True, "least_new": 20}
+MONTHLY = {
+    "viewpoint": "01990000-0000-7000-8000-000000000000",
+    "every_days": 30,
+    "on_drift": True,
+    "least_new": 20,
+}
 SETTINGS = ("preset", "method", "budget_minutes")
 WHEN = ("every_days", "on_drift", "least_new")
 
