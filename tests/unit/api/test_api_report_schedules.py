@@ -127,7 +127,8 @@ def test_what_was_changed_meanwhile_is_neither_overwritten_nor_removed(
 
 
 def test_it_is_switched_off_and_on(program: Program, schedule: ReportSchedule) -> None:
-    ReportSchedule.objects.update(next_at=timezone.now() - timedelta(days=3))
+    due = timezone.now() - timedelta(days=3)
+    ReportSchedule.objects.update(next_at=due, kind=ReportKind.WEEKLY_PDF)  # of no lot
     at = f"{LIST}/{schedule.pk}"
     again = program.json("POST", f"{at}/enable")
     assert (again.status_code, again.json()["code"]) == (409, "already_on")
