@@ -18,6 +18,7 @@ from .fields import Moment, Strict, Table
 from .files import AnyAccept
 from .narrow import OfProduct, of_product, product_named
 
+LANGUAGES = ("en", "zh-hant")
 FILE = {
     (200, "application/pdf"): OpenApiTypes.BINARY,
     (200, "text/csv"): OpenApiTypes.BINARY,
@@ -66,7 +67,7 @@ class ReportIn(Strict):
     lot = serializers.CharField(required=False, max_length=80, help_text="of a lot report")
     since = Moment(required=False, help_text="of a quality report")
     until = Moment(required=False, help_text="not included")
-    language = serializers.ChoiceField(["en", "zh-hant"], required=False)
+    language = serializers.ChoiceField(LANGUAGES, required=False)
 
 
 class Reports(Nouns[Report]):

@@ -14,11 +14,15 @@ from . import (
     inspections,
     me,
     models,
+    notifications,
     plant,
     products,
+    report_schedules,
     reports,
+    retraining,
     reviews,
     submissions,
+    users,
     viewpoints,
 )
 from . import runs as runs_of
@@ -34,6 +38,7 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "datasets": (datasets.Datasets, "api-dataset"),
     "images": (images.Images, "api-image"),
     "runs": (runs_of.Runs, "api-run"),
+    "retraining_plans": (retraining.RetrainingPlans, "api-retraining-plan"),
     "models": (models.Models, "api-model"),
     "gates": (models.Gates, "api-gate"),
     "batches": (batches.Batches, "api-batch"),
@@ -42,9 +47,13 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "reason_codes": (reviews.ReasonCodes, "api-reason-code"),
     "escapes": (reviews.Escapes, "api-escape"),
     "reports": (reports.Reports, "api-report"),
+    "report_schedules": (report_schedules.ReportSchedules, "api-report-schedule"),
     "drift_alerts": (plant.DriftAlerts, "api-drift-alert"),
     "endpoints": (endpoints.Endpoints, "api-endpoint"),
     "audit": (plant.Audit, "api-audit"),
+    "users": (users.Users, "api-user"),
+    "memberships": (users.Memberships, "api-membership"),
+    "notifications": (notifications.Notifications, "api-notification"),
 }
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 for name, (viewset, basename) in LISTS.items():

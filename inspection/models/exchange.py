@@ -15,10 +15,13 @@ SCOPED = (
     "runs",
     "models",
     "inspections",
+    "report_schedules",  # not `inspections`, which every MES has: what they send leaves the house
     "reviews",
     "operating_points",
     "webhooks",
     "audit",
+    "users",
+    "notifications",
 )
 SCOPES = tuple(f"{noun}:{may}" for noun in SCOPED for may in ("read", "write"))
 

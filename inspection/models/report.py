@@ -43,6 +43,10 @@ class ReportSchedule(Keyed):
     def __str__(self) -> str:
         return f"{self.get_kind_display()}, {self.get_every_display()}"
 
+    @property
+    def enabled(self) -> bool:
+        return self.ended_at is None
+
 
 class Report(Job):
     """A document about a lot or a period: made once by a worker, kept, and never changed."""

@@ -60,6 +60,11 @@ def with_role(role: Role, product: Product | None) -> QuerySet[User]:
     return User.objects.filter(found, is_active=True).distinct()
 
 
+def notifications_of(user: User) -> QuerySet[Notification]:
+    """One's own, newest first; nobody reads another's."""
+    return Notification.objects.filter(user=user)
+
+
 def unread_count(user: User) -> int:
     """How many are unread, at most COUNTED + 1: one short walk along an index."""
     return _unread(user)[: COUNTED + 1].count()

@@ -11,17 +11,20 @@ from django.db import transaction
 from django.utils import timezone
 
 from inspection import policies
-from inspection.errors import UserError
+from inspection.errors import UserError, WrongState
 from inspection.models import Lot, Product, ReportKind, ReportSchedule, User
 
 from . import report_pdf, reports
 from .access import require
 from .audit import record
+from .locking import lock_row
 
 log = logging.getLogger(__name__)
 Every = ReportSchedule.Every
 MAX_RECIPIENTS = 20
 MAX_LOTS = 50  # of one order
+FIELDS = ("kind", "every", "weekday", "hour", "language", "recipients")
+TIMES = ("every", "weekday", "hour")
 
 
 def schedule_report(
@@ -37,12 +40,6 @@ def schedule_report(
 ) -> ReportSchedule:
     """Send a report by itself from now on. Engineers and above, since it leaves the house."""
     require(user, policies.MANAGE, product)
-    if kind not in ReportKind.values or every not in Every.values:
-        raise UserError("unknown_kind", "Choose a report and how often it is sent.", field="kind")
-    if not (0 <= hour <= 23 and 0 <= weekday <= 6):
-        raise UserError("bad_time", "The hour lies between 0 and 23.", field="hour")
-    if kind != ReportKind.LOT_CSV:
-        report_pdf.check()
     schedule = ReportSchedule(
         product=product,
         kind=kind,
@@ -50,9 +47,11 @@ def schedule_report(
         hour=hour,
         weekday=weekday,
         language=language,
-        recipients=_addresses(recipients),
+        recipients=recipients,
         created_by=user,
     )
+    _check(schedule)
+    _check_can_be_made(schedule)
     schedule.next_at = following(schedule, timezone.now())
     with transaction.atomic():
         schedule.save(force_insert=True)
@@ -60,8 +59,44 @@ def schedule_report(
     return schedule
 
 
+def edit_schedule(user: User, schedule: ReportSchedule, **fields: Any) -> ReportSchedule:
+    """Change some of FIELDS; what stays the same is not written down. At another time its next
+    report is the first one of that time.
+
+    Raises UserError with the field that is wrong.
+    """
+    require(user, policies.MANAGE, schedule.product)
+    if unknown := set(fields) - set(FIELDS):
+        raise TypeError(f"a schedule has no {', '.join(sorted(unknown))}")
+    with transaction.atomic():
+        lock_row(schedule)
+        schedule.refresh_from_db()
+        before = _plain(schedule)
+        for name, value in fields.items():
+            setattr(schedule, name, value)
+        _check(schedule)
+        after = _plain(schedule)
+        changed = [name for name in FIELDS if before[name] != after[name]]
+        if not changed:
+            return schedule
+        if "kind" in changed:
+            _check_can_be_made(schedule)
+        if set(changed) & set(TIMES):
+            schedule.next_at = following(schedule, timezone.now())
+        schedule.save(update_fields=[*changed, "next_at"])
+        record(
+            user,
+            "report.schedule_edited",
+            schedule,
+            product=schedule.product,
+            before={name: before[name] for name in changed},
+            after={name: after[name] for name in changed},
+        )
+    return schedule
+
+
 def end_schedule(user: User, schedule: ReportSchedule) -> None:
-    """Send nothing more."""
+    """Send nothing more, until somebody switches it on again."""
     require(user, policies.MANAGE, schedule.product)
     with transaction.atomic():
         rows = ReportSchedule.objects.filter(pk=schedule.pk, ended_at=None)
@@ -73,6 +108,44 @@ def end_schedule(user: User, schedule: ReportSchedule) -> None:
                 product=schedule.product,
                 before=_plain(schedule),
             )
+
+
+def resume_schedule(user: User, schedule: ReportSchedule) -> ReportSchedule:
+    """Send again what was ended; what it missed meanwhile is not made up for."""
+    require(user, policies.MANAGE, schedule.product)
+    with transaction.atomic():
+        lock_row(schedule)
+        schedule.refresh_from_db()
+        if schedule.enabled:
+            raise WrongState("already_on", "{schedule} is sent already.", schedule=schedule)
+        schedule.ended_at = None
+        schedule.next_at = following(schedule, timezone.now())
+        schedule.save(update_fields=["ended_at", "next_at"])
+        record(
+            user,
+            "report.schedule_resumed",
+            schedule,
+            product=schedule.product,
+            after=_plain(schedule),
+        )
+    return schedule
+
+
+def delete_schedule(user: User, schedule: ReportSchedule) -> None:
+    """Remove it. The reports that it ordered stay, and so do their mails."""
+    require(user, policies.MANAGE, schedule.product)
+    with transaction.atomic():
+        lock_row(schedule)  # so that no clock orders of it while it goes
+        rows = ReportSchedule.objects.filter(pk=schedule.pk)
+        if rows.exists():
+            record(
+                user,
+                "report.schedule_deleted",
+                schedule,
+                product=schedule.product,
+                before=_plain(schedule),
+            )
+            rows.delete()
 
 
 def order_due(now: datetime | None = None) -> int:
@@ -95,12 +168,14 @@ def _order(schedule: ReportSchedule, now: datetime) -> int:
     still has missed is not made up for: only the newest period is reported."""
     until = latest(schedule, now)
     since = until - _step(schedule)
+    same = {name: getattr(schedule, name) for name in ("next_at", *TIMES)}
     with transaction.atomic():
-        taken = ReportSchedule.objects.filter(
-            pk=schedule.pk, ended_at=None, next_at=schedule.next_at
-        ).update(next_at=following(schedule, now), last_at=now)
+        taken = ReportSchedule.objects.filter(pk=schedule.pk, ended_at=None, **same).update(
+            next_at=following(schedule, now), last_at=now
+        )
         if not taken:
             return 0
+        schedule.refresh_from_db()  # whom to send it to may have been changed since it was read
         wanted: list[dict[str, Any]] = [{"since": since, "until": until}]
         if schedule.kind in reports.LOT_KINDS:
             wanted = [{"lot": lot} for lot in _lots(schedule.product, since, until)]
@@ -152,6 +227,20 @@ def _step(schedule: ReportSchedule) -> timedelta:
     return timedelta(days=7 if schedule.every == Every.WEEK else 1)
 
 
+def _check(schedule: ReportSchedule) -> None:
+    """Raise UserError at what no schedule can have; its recipients are trimmed."""
+    if schedule.kind not in ReportKind.values or schedule.every not in Every.values:
+        raise UserError("unknown_kind", "Choose a report and how often it is sent.", field="kind")
+    if not (0 <= schedule.hour <= 23 and 0 <= schedule.weekday <= 6):
+        raise UserError("bad_time", "The hour lies between 0 and 23.", field="hour")
+    schedule.recipients = _addresses(schedule.recipients)
+
+
+def _check_can_be_made(schedule: ReportSchedule) -> None:
+    if schedule.kind != ReportKind.LOT_CSV:
+        report_pdf.check()
+
+
 def _addresses(recipients: list[str]) -> list[str]:
     clean = list(dict.fromkeys(address.strip() for address in recipients if address.strip()))
     if not 0 < len(clean) <= MAX_RECIPIENTS:
@@ -175,5 +264,4 @@ def _addresses(recipients: list[str]) -> list[str]:
 
 
 def _plain(schedule: ReportSchedule) -> dict[str, Any]:
-    names = ("kind", "every", "weekday", "hour", "language", "recipients")
-    return {name: getattr(schedule, name) for name in names}
+    return {name: getattr(schedule, name) for name in FIELDS}

@@ -76,7 +76,7 @@ def disable_user(user: User | None, who: User) -> User:
     """Nobody signs in as `who` any more, and who is signed in is out at once."""
     require(user, policies.ADMINISTER, None)
     with transaction.atomic():
-        who = _locked(who)
+        who = hold(who)
         if not who.is_active:
             raise WrongState("already_disabled", "{name} is disabled already.", name=who.username)
         _check_another_administrator(who, LAST_DISABLED)
@@ -89,7 +89,7 @@ def enable_user(user: User | None, who: User) -> User:
     """Let `who` sign in again, with the password they had."""
     require(user, policies.ADMINISTER, None)
     with transaction.atomic():
-        who = _locked(who)
+        who = hold(who)
         if who.is_active:
             raise WrongState("already_enabled", "{name} is not disabled.", name=who.username)
         _set_active(user, who, True)
@@ -117,7 +117,7 @@ def set_role(
     require(user, policies.ADMINISTER, product)
     chosen = _role(role) if role is not None else None
     with transaction.atomic():
-        _locked(who)
+        hold(who)
         held = who.memberships.filter(product=product).first()
         before = held.role if held else None
         if before == chosen:
@@ -138,6 +138,50 @@ def end_sessions(who: User) -> int:
     Session.objects.filter(pk__in=theirs).delete()
     hang_up(who.pk)
     return len(theirs)
+
+
+def readable(user: User) -> QuerySet[User]:
+    """Everybody, for administrators of everything. Raises NotAllowed for others."""
+    policies.check(user, policies.ADMINISTER, None)
+    return User.objects.all()
+
+
+def readable_memberships(user: User) -> QuerySet[Membership]:
+    """Who has which role: everybody, for administrators of everything; for those of a product the
+    people who may sign in and do something there. Raises NotAllowed for others."""
+    rows = Membership.objects.select_related("user", "product")
+    if policies.can(user, policies.ADMINISTER, None):
+        return rows
+    mine = policies.products_with(user, policies.ADMINISTER)
+    if not mine.exists():
+        policies.check(user, policies.ADMINISTER, None)
+    return rows.filter(Q(product=None) | Q(product__in=mine), user__is_active=True)
+
+
+def named(username: str) -> User:
+    """Who may sign in under that name; raises UserError where nobody may."""
+    who = User.objects.filter(username__iexact=username, is_active=True).first()
+    if who is None:
+        raise UserError(
+            "no_such_user",
+            "There is no user “{name}”. An administrator of everything makes users.",
+            name=username,
+            field="username",
+        )
+    return who
+
+
+def hold(who: User) -> User:
+    """The user as the database knows them, with all administrators held still: otherwise two
+    who disable each other at the same moment would both succeed."""
+    for administrator in administrators().order_by("pk"):
+        lock_row_of(administrator)
+    return User.objects.get(pk=who.pk)
+
+
+def lock_row_of(who: User) -> None:
+    """As `lock_row`; a user has no created_at."""
+    User.objects.filter(pk=who.pk).update(date_joined=who.date_joined)
 
 
 def administrators() -> QuerySet[User]:
@@ -196,19 +240,6 @@ def _taken(who: User) -> UserError:
         name=who.username,
         field="username",
     )
-
-
-def _locked(who: User) -> User:
-    """The user as the database knows them, with all administrators held still: otherwise two
-    who disable each other at the same moment would both succeed."""
-    for administrator in administrators().order_by("pk"):
-        lock_row_of(administrator)
-    return User.objects.get(pk=who.pk)
-
-
-def lock_row_of(who: User) -> None:
-    """As `lock_row`; a user has no created_at."""
-    User.objects.filter(pk=who.pk).update(date_joined=who.date_joined)
 
 
 def _set_active(user: User | None, who: User, active: bool) -> None:

@@ -22,6 +22,7 @@ from inspection.models import (
     ReasonCode,
     Report,
     ReportSchedule,
+    RetrainingPlan,
     Review,
     TrainingRun,
     Upload,
@@ -53,6 +54,7 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     DatasetImage: ("image",),
     DriftAlert: ("station", "model_version"),
     GateCheck: ("baseline", "requested_by"),
+    RetrainingPlan: ("last_run", "changed_by"),
     Review: ("author", "reason_code", "inspection__review_reason", "inspection__reviewed_by"),
 }
 
@@ -77,6 +79,7 @@ PATHS: dict[type[Model], tuple[str, ...]] = {
     DriftAlert: ("viewpoint__product",),
     GateCheck: ("candidate__viewpoint__product",),
     Lot: ("product",),
+    RetrainingPlan: ("viewpoint__product",),
 }
 
 

@@ -18,10 +18,13 @@ NOUNS: dict[str, str | Promise] = {
     "runs": _("Training runs"),
     "models": _("Models and gates"),
     "inspections": _("Inspections, batches and reports"),
+    "report_schedules": _("Report schedules"),
     "reviews": _("Reviews, reason codes and escapes"),
     "operating_points": _("Operating points"),
     "webhooks": _("Webhooks"),
     "audit": _("Audit trail"),
+    "users": _("Users and their roles"),
+    "notifications": _("Notifications"),
 }
 NEVER = ""
 

@@ -53,6 +53,7 @@ OF_ADDRESS = {
     "datasets": ["dataset", "golden"],
     "images": ["image", "loose"],
     "runs": ["run", "failed", "paused", "done"],
+    "retraining_plans": ["plan"],
     "models": ["model", "candidate", "retired"],
     "gates": ["gate"],
     "batches": ["batch", "rescored"],
@@ -61,9 +62,13 @@ OF_ADDRESS = {
     "reason_codes": ["reason"],
     "escapes": ["escape"],
     "reports": ["report", "made"],
+    "report_schedules": ["schedule", "ended"],
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],
     "audit": ["event"],
+    "users": ["person", "gone"],
+    "memberships": ["membership"],
+    "notifications": ["notice"],  # not theirs: tests/unit/api/test_api_notifications.py
     "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
 OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"], "delivery": ["delivery"]}

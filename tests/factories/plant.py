@@ -18,25 +18,38 @@ from inspection.models import (
     GateCheck,
     JobState,
     ModelVersion,
+    Notification,
     OutboxEvent,
     Purpose,
     Report,
+    ReportKind,
     ReviewState,
     RunLogLine,
     RunMetric,
     RunSample,
     SnapshotImage,
 )
-from inspection.services import audit, batches, escapes, images, pictures, reviews, tallies
+from inspection.services import (
+    audit,
+    batches,
+    escapes,
+    images,
+    pictures,
+    retraining,
+    retraining_plans,
+    reviews,
+    tallies,
+)
 
 from .batch import BatchFactory
 from .dataset import DatasetFactory, DatasetImageFactory, DatasetSnapshotFactory
 from .exchange import EndpointFactory
 from .files import picture
 from .inspection import ImageResultFactory, InspectionFactory, InspectionImageFactory
+from .membership import MembershipFactory
 from .model_version import ModelVersionFactory
 from .product import ProductFactory
-from .report import ReportFactory
+from .report import ReportFactory, ReportScheduleFactory
 from .review import ReasonCodeFactory
 from .station import StationFactory
 from .training_run import TrainingRunFactory
@@ -65,7 +78,7 @@ class Plant:
 
 def build() -> Plant:
     """A product with pictures, runs in every state, models, a lot that was judged, and more."""
-    plant = Plant(UserFactory(role="engineer"))
+    plant = Plant(UserFactory(username="owner", role="engineer"))
     rows = plant.rows
     rows["product"] = ProductFactory(code="BOARD-A")
     rows["viewpoint"] = ViewpointFactory(product=rows["product"])
@@ -190,6 +203,21 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    rows["person"] = UserFactory()
+    rows["gone"] = UserFactory(is_active=False)
+    rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)
+    rows["notice"] = Notification.objects.create(user=plant.owner, kind="drift", title="It drifts")
+    rows["plan"] = retraining_plans.set_plan(
+        plant.owner,
+        plant.viewpoint,
+        every_days=30,
+        on_drift=True,
+        least_new=20,
+        settings=retraining.usual_settings(plant.viewpoint),
+    )
+    of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
+    rows["schedule"] = ReportScheduleFactory(**of_lots)
+    rows["ended"] = ReportScheduleFactory(**of_lots, ended_at=timezone.now())
     rows["endpoint"] = endpoint = EndpointFactory(name="MES", product=plant.product)
     rows["off"] = EndpointFactory(
         name="Off", product=plant.product, disabled_at=timezone.now(), disabled_because="moved"

@@ -287,6 +287,8 @@ SPECTACULAR_SETTINGS = {
         "VerificationEnum": "inspection.models.ReviewState",
         "PurposeEnum": "inspection.models.Purpose",
         "EndpointKindEnum": "inspection.models.Endpoint.Kind",
+        "RunOutPresetEnum": "inspection.models.TrainingRun.Preset",
+        "RunOutMethodEnum": "inspection.models.TrainingRun.Method",
         "ReportKindEnum": "inspection.models.ReportKind",
         "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
         "ModelStateEnum": "inspection.models.ModelVersion.State",

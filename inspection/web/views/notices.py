@@ -8,7 +8,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from inspection.models import Notification
 from inspection.services import notifications
 from inspection.web.access import SignedIn
 from inspection.web.context import bell_count
@@ -20,7 +19,7 @@ PAGE = 50
 @require_safe
 def index(request: SignedIn) -> HttpResponse:
     """All of them, newest first; `?after=<id>` goes on."""
-    rows = Notification.objects.filter(user=request.user)
+    rows = notifications.notifications_of(request.user)
     after = request.GET.get("after", "")
     if after:
         rows = rows.filter(pk__lt=_key(after))
@@ -39,7 +38,7 @@ def bell(request: SignedIn) -> HttpResponse:
 
 
 def _bell(request: SignedIn) -> HttpResponse:
-    found = Notification.objects.filter(user=request.user)[:IN_THE_BELL]
+    found = notifications.notifications_of(request.user)[:IN_THE_BELL]
     unread = bell_count(notifications.unread_count(request.user))
     return render(request, "notifications/_bell.html", {"notices": found, "unread": unread})
 
@@ -47,7 +46,7 @@ def _bell(request: SignedIn) -> HttpResponse:
 @require_POST
 def open_one(request: SignedIn, key: UUID) -> HttpResponse:
     """Mark it as read and go to the page that it is about."""
-    notice = get_object_or_404(Notification, pk=key, user=request.user)
+    notice = get_object_or_404(notifications.notifications_of(request.user), pk=key)
     notifications.mark_read(request.user, [notice.pk])
     ours = url_has_allowed_host_and_scheme(notice.url, None) and notice.url.startswith("/")
     return redirect(notice.url if ours else "notifications")

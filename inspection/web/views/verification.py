@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
-from inspection.models import Membership, Product, ReasonCode, Role, User
+from inspection.models import Product, ReasonCode, Role
 from inspection.services import products, users
 from inspection.services.reason_codes import create_reason_code, retire_reason_code
 from inspection.web.access import Rights, SignedIn, explains, find
@@ -74,7 +74,7 @@ def people(request: SignedIn, key: UUID) -> HttpResponse:
     """Who may do what with this product: for its administrators."""
     product = find(request.user, Product, key)
     policies.check(request.user, policies.ADMINISTER, product)
-    rows = Membership.objects.filter(user__is_active=True).select_related("user")
+    rows = users.readable_memberships(request.user).filter(user__is_active=True)
     context = {
         "product": product,
         "rights": Rights(request.user, product),
@@ -92,13 +92,5 @@ def set_member(request: SignedIn, key: UUID) -> HttpResponse:
     product = find(request.user, Product, key)
     policies.check(request.user, policies.ADMINISTER, product)
     name = request.POST.get("username", "").strip()
-    who = User.objects.filter(username__iexact=name, is_active=True).first() if name else None
-    if who is None:
-        raise UserError(
-            "no_such_user",
-            "There is no user “{name}”. An administrator of everything makes users.",
-            name=name,
-            field="username",
-        )
-    users.set_role(request.user, who, request.POST.get("role") or None, product)
+    users.set_role(request.user, users.named(name), request.POST.get("role") or None, product)
     return redirect("product_people", product.pk)

@@ -9,7 +9,8 @@ from django.urls import URLPattern
 from inspection.api.urls import v1
 
 SERVED = {"api-docs", "api-schema"}  # about the API, not of it
-OWN = {"api-upload"}  # nobody sees another's, whatever the role; asked by test_api_uploads
+# Nobody sees another's, whatever the role: asked by test_api_uploads, test_api_notifications.
+OWN = {"api-upload", "api-notification-detail"}
 
 
 def routes(patterns: Any = None, before: str = "") -> Iterator[tuple[str, str]]:
