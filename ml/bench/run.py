@@ -75,7 +75,13 @@ class Run:
 
 
 def missing_runs(bench: Bench) -> list[Run]:
-    """The runs that the missing rows need, a whole seed before the next."""
+    """The runs that the missing rows need, a whole seed before the next.
+
+    Methods that `fused` holds come from one training of it, unless only one of them is asked for:
+    a memory alone is there in a minute.
+    """
+    of_fused = [method for method in bench.methods if method in OF_FUSED]
+    together = "fused" if len(of_fused) > 1 else "".join(of_fused)
     runs = []
     for seed in bench.seeds:
         for data in bench.sets:
@@ -83,7 +89,7 @@ def missing_runs(bench: Bench) -> list[Run]:
             for method in bench.methods:
                 key = bench.key(data, method, seed)
                 if bench.table.find(key) is None:
-                    by_run.setdefault("fused" if method in OF_FUSED else method, []).append(key)
+                    by_run.setdefault(together if method in OF_FUSED else method, []).append(key)
             runs += [Run(data, method, seed, keys) for method, keys in by_run.items()]
     return runs
 

@@ -29,12 +29,15 @@ class MemoryView:
 
     position: how much a descriptor's place counts, as the distance that the whole edge adds to
     descriptors of unit energy; 0 compares with normals anywhere in the picture.
+    soft: whether a layer's descriptors are brought close to one length (see `joined`); not in
+    memories from before there was a choice.
     """
 
     size: int
     layers: tuple[int, ...]
     grid: int
     position: float = 0.0
+    soft: bool = False
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> MemoryView:
@@ -78,13 +81,13 @@ def _whole_views(stand_in: bool, image_size: int) -> list[MemoryView]:
             MemoryView(2 * image_size, (1, 2), fine),
         ]
     return [
-        MemoryView(224, (7, 10), 28),
-        MemoryView(384, (4,), 95),
-        MemoryView(384, (4, 7), 48),
-        MemoryView(224, (7, 10), 28, 2.0),
-        MemoryView(384, (4,), 48),
-        MemoryView(256, (4, 7), 32),
-        MemoryView(512, (4, 7), 64),
+        MemoryView(224, (7, 10), 28, soft=True),
+        MemoryView(512, (4,), 127, soft=True),
+        MemoryView(384, (4,), 95, soft=True),
+        MemoryView(384, (4, 7), 48, soft=True),
+        MemoryView(224, (7, 10), 28, 2.0, soft=True),
+        MemoryView(256, (4, 7), 32, soft=True),
+        MemoryView(512, (4, 7), 64, soft=True),
     ]
 
 
@@ -104,8 +107,16 @@ def layer_maps(extractor: FeatureExtractor, view: MemoryView, images: Tensor) ->
 
 
 def joined(layers: list[Tensor], scales: Tensor, view: MemoryView) -> Tensor:
-    """Descriptors (B, grid², D): layers times their scales (so that none drowns another)."""
+    """Descriptors (B, grid², D): layers times their scales (so that none drowns another).
+
+    Softly normalised, a descriptor x of unit energy on the average becomes x / √(‖x‖² + 1): busy
+    places reach a length near 1 and are told apart by direction, as by the cosine, instead of
+    being far from everything for their contrast alone; flat ones keep theirs, so that noise does
+    not grow.
+    """
     scaled = [layer * scale for layer, scale in zip(layers, scales, strict=True)]
+    if view.soft:
+        scaled = [x * (x.square().sum(1, keepdim=True) + 1).rsqrt() for x in scaled]
     descriptors = torch.cat(scaled, dim=1).flatten(2).transpose(1, 2)
     return _with_positions(descriptors, view)
 

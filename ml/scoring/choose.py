@@ -24,7 +24,7 @@ from ml.scoring.setting import AGGREGATIONS, Setting, aggregate, candidates
 STRENGTHS = (1.0, 0.6, 0.35)
 # The memory's share; the first is the default. On ImageNet features the memory is the stronger
 # witness; on a stand-in that was trained for a minute it is the weaker one.
-WEIGHTS = (0.7, 0.3, 0.5, 0.85)
+WEIGHTS = (0.7, 0.3, 0.5, 0.85, 0.95)
 STAND_IN_WEIGHTS = (0.3, 0.15, 0.5)
 KEPT_ROWS = 20
 LEAST_UNIT = 0.5  # deviations; with few normals hardly one reaches above its own mean

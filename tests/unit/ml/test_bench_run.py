@@ -104,6 +104,17 @@ def test_methods_of_one_model_come_from_one_training(table: Path) -> None:
     assert runs == ["demo-fused-1-tiny-4steps-standin"]
 
 
+def test_one_method_of_those_trains_nothing_that_it_does_not_need(
+    demo: Path, tmp_path: Path
+) -> None:
+    assert main(options(demo, tmp_path / "t.json", "memory")) == 0
+    [run] = [p for p in (tmp_path / "t.json.work").iterdir() if p.is_dir()]
+    assert run.name == "demo-memory-1-tiny-4steps-standin"
+    assert "inpaint" not in json.loads((run / "state.json").read_text())["seconds"]
+    row = rows_of(tmp_path / "t.json")["memory"]
+    assert (row["score"], row["trained_as"], row["parameters"]) == ("memory", "memory", 0)
+
+
 def test_the_figure_has_a_line_for_every_kind(table: Path) -> None:
     picture = np.asarray(Image.open(table.parent / "figure.png").convert("RGB"))
     from ml.bench.figure import GAP, HEAD, SIDE, TILE

@@ -109,7 +109,7 @@ def test_a_defect_is_far_from_every_normal_where_it_lies(extractor: EncoderFeatu
 
 
 def test_a_stored_memory_says_the_same(extractor: EncoderFeatures) -> None:
-    view = MemoryView(64, (1, 2), 8, position=2.0)
+    view = MemoryView(64, (1, 2), 8, position=2.0, soft=True)
     memory = remember(view, extractor, pictures(6), seed=1)
     stored = MemoryView.from_json(json.loads(json.dumps(view.as_json())))
     again = Memory.of_tensors(memory.tensors(), stored, extractor, torch.device("cpu"))
@@ -123,14 +123,32 @@ def test_with_imagenet_weights_the_memory_looks_with_them(tmp_path: Path) -> Non
     context: Any = SimpleNamespace(job=job, preset=PRESET, tiling=None)
     assert view_options(context)[0] == MemoryView(SIZE, (1, 2), SIZE // 8)
     (tmp_path / SQUEEZENET_FILE).touch()
-    assert view_options(context)[0] == MemoryView(224, (7, 10), 28)
+    assert view_options(context)[0] == MemoryView(224, (7, 10), 28, soft=True)
     assert any(view.position for view in view_options(context))
 
 
 def test_a_short_budget_tries_the_finest_grid_second() -> None:
     default, second, *_ = views(stand_in=False, image_size=128)
-    assert second == MemoryView(384, (4,), 95)
-    assert second.grid > 3 * default.grid
+    assert second == MemoryView(512, (4,), 127, soft=True)
+    assert second.grid > 4 * default.grid
+
+
+def test_soft_descriptors_are_told_apart_by_direction_and_flat_ones_by_length() -> None:
+    """x / sqrt(|x|² + 1), layer by layer, by hand: lengths 3 and 300 end close together."""
+    view = MemoryView(64, (1, 2), 1, soft=True)
+    first, second = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.1]])
+    layers = [x.view(1, 2, 1, 1) for x in (first, second)]
+    found = joined(layers, torch.tensor([1.0, 1.0]), view)[0, 0]
+    by_hand = torch.tensor([3 / 26**0.5, 4 / 26**0.5, 0, 0.1 / 1.01**0.5])
+    assert torch.allclose(found, by_hand)
+    louder = joined([100 * layers[0], layers[1]], torch.tensor([1.0, 1.0]), view)[0, 0]
+    assert float((louder - found).norm()) < 0.03  # 500 against 5: the same direction
+    noise = joined([layers[0], -layers[1]], torch.tensor([1.0, 1.0]), view)[0, 0]
+    assert float((noise - found).norm()) == pytest.approx(0.2 / 1.01**0.5)  # not to opposite ends
+
+
+def test_a_memory_from_before_the_choice_stays_as_it_was() -> None:
+    assert not MemoryView.from_json({"size": 224, "layers": [7, 10], "grid": 28}).soft
 
 
 def test_the_kth_nearest_is_that_of_a_plain_search() -> None:
