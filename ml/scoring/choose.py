@@ -26,6 +26,8 @@ STRENGTHS = (1.0, 0.6, 0.35)
 # witness; on a stand-in that was trained for a minute it is the weaker one.
 WEIGHTS = (0.7, 0.3, 0.5, 0.85, 0.95)
 STAND_IN_WEIGHTS = (0.3, 0.15, 0.5)
+# Standard errors that a part's setting must win by: the best of a hundred is flattered.
+SETTING_ERRORS = 2.0
 KEPT_ROWS = 20
 LEAST_UNIT = 0.5  # deviations; with few normals hardly one reaches above its own mean
 
@@ -117,7 +119,7 @@ def choose_part(
     options = candidates(samples[0].evidence.maps[name].shape[1], still)
     rows = [_scores(s.evidence.maps[name], s.box, norms[s.normal], options) for s in samples]
     scores = np.array(rows)
-    setting, table = best(options, scores, labels, Setting.as_json)
+    setting, table = best(options, scores, labels, Setting.as_json, SETTING_ERRORS)
     maps = [s.box.crop(setting.map(s.evidence.maps[name], norms[s.normal])) for s in samples]
     peaks = [float(m.max()) for m, s in zip(maps, samples, strict=True) if s.kind is None]
     unit = max(float(np.mean(peaks)), LEAST_UNIT)

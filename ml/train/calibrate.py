@@ -24,6 +24,7 @@ from ml.train.context import Context, StageClock
 SYNTHETIC = 45  # defects to choose by: every kind at every strength, three times
 REFERENCE = 48  # normals for the statistics where training pictures must serve
 REMEMBERED_NORMALS = 40  # training pictures, each left out of the memory, for its statistics
+RESTORED_NORMALS = 60  # training pictures that are restored for the statistics of the inpainting
 
 
 @dataclass
@@ -77,7 +78,21 @@ def reference_ids(context: Context) -> list[str]:
 
 def picture_count(context: Context) -> int:
     """How many pictures the stage will restore; the time plan needs it."""
-    return len(reference_ids(context)) + SYNTHETIC + len(context.state.calibration)
+    looked_at = len(reference_ids(context)) + SYNTHETIC + len(context.state.calibration)
+    return looked_at + len(restored_ids(context))
+
+
+def restored_ids(context: Context) -> list[str]:
+    """Training normals that only serve the statistics of the inpainting, evenly spread.
+
+    The held-out ones are few: of 26 a position's deviation is hardly known. The restorer has seen
+    these, but a short training does not learn a picture by heart, and what it gets right
+    everywhere alike is taken out by the calibration, which uses none of them.
+    """
+    if context.method.restores is None:
+        return []
+    rest = [id_ for id_ in context.state.train if id_ not in set(reference_ids(context))]
+    return rest[:: -(-len(rest) // RESTORED_NORMALS)] if rest else []
 
 
 def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibration:
@@ -88,7 +103,8 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
     """
     clock = StageClock(context, "calibrate", "pictures")
     look = Looker(context, engine, clock)
-    samples, more = _samples(context, look), _remembered_normals(look, engine, remembered)
+    samples = _samples(context, look)
+    more = _remembered_normals(look, engine, remembered) | _restored_normals(look)
     choice = choose(samples, more, context.method.decision, engine.extractor.stand_in)
     started = time.monotonic()
     ids = context.state.calibration
@@ -134,6 +150,14 @@ class Looker:
         self.done += 1
         self.clock.progress(self.done, max(self.done, self.total))
         return found
+
+    def restoration(self, image: Tensor) -> Tensor:
+        """The inpainting's maps (n, L, S, S) alone, counted too."""
+        self.context.control.check()
+        maps = self.engine.with_memory(None).evidence(image).maps["inpainting"]
+        self.done += 1
+        self.clock.progress(self.done, max(self.done, self.total))
+        return maps
 
     def decided(self, decision: Decision, id_: str) -> tuple[float, Decided]:
         """The map's highest value inside the picture, and all that is decided about it."""
@@ -203,6 +227,13 @@ def _remembered_normals(
         if large is not None:
             maps.append(engine.distances(large, leave_out=place))
     return {"memory": maps}
+
+
+def _restored_normals(look: Looker) -> dict[str, list[Tensor]]:
+    """The inpainting's maps of further normals, see `restored_ids`."""
+    ids = restored_ids(look.context)
+    maps = [look.restoration(look.image(id_)) for id_ in ids]
+    return {"inpainting": maps} if maps else {}
 
 
 def defect_peaks(decision: Decision, samples: list[Sample]) -> list[float]:
