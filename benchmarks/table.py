@@ -18,7 +18,7 @@ from typing import Any
 
 from ml.bench import report
 from ml.bench.compare import paired_differences, summaries
-from ml.bench.rows import Row, Table
+from ml.bench.rows import Row, Table, up_to_date
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "results" / "table.json"
@@ -64,6 +64,12 @@ def main(arguments: list[str]) -> int:
             measure(TABLE, SETS, methods, budget, seeds)
     table = Table(TABLE)
     rows = [r for r in table.rows() if r["preset"] == "compact" and r["weights"]]
+    older = [r for r in rows if not up_to_date(r)]
+    if older:
+        print(
+            f"{len(older)} rows are of an older scoring and not judged; --run measures them again"
+        )
+    rows = [r for r in rows if up_to_date(r)]
     differences = paired_differences(table, rows)
     if rows:
         print(report.table(summaries(rows)), report.pairs(differences), sep="\n\n")

@@ -1,7 +1,8 @@
 """The table on disk: one JSON file of rows, and every picture's score beside it.
 
 A finished row is appended at once; the file is replaced whole, so that a kill leaves the old one
-or the new one. A row that is there is never measured again.
+or the new one. A row that is there is not measured again, unless scores have come to mean something
+else since (SCORING).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from ml.checkpoints import sync, write_json
 from ml.commands.cells import harmless
 
 Row = dict[str, Any]
+# Raised when the same training would be judged otherwise: 2 compares softly normalised descriptors
+# and takes the statistics of the inpainting from training normals too.
+SCORING = 2
 IDENTITY = ("picture", "kind", "defect", "score")
 
 
@@ -42,7 +46,11 @@ class Key:
     weights: bool  # ImageNet weights installed, or the stand-in backbone
 
     def of(self, row: Row) -> bool:
-        """Whether a row is this one."""
+        """Whether a row is this one, as it would be measured today."""
+        return self.names(row) and up_to_date(row)
+
+    def names(self, row: Row) -> bool:
+        """Whether a row is this one, by whatever scoring."""
         same = all(row.get(k) == getattr(self, k) for k in ("dataset", "method", "seed"))
         setting = (self.preset, self.budget_minutes, self.steps, self.weights)
         return same and setting_of(row) == setting
@@ -51,6 +59,11 @@ class Key:
     def stem(self) -> str:
         """For names of files."""
         return f"{self.dataset}-{self.method}-{self.seed}"
+
+
+def up_to_date(row: Row) -> bool:
+    """Whether a row was measured by today's scoring; rows from before there was a mark were not."""
+    return bool(row.get("scoring", 1) == SCORING)
 
 
 def setting_of(row: Row) -> tuple[Any, ...]:
@@ -83,10 +96,18 @@ class Table:
         return next((row for row in self.rows() if key.of(row)), None)
 
     def append(self, row: Row) -> None:
-        """Add a row; another process may be adding one to the same file."""
+        """Add a row, in place of one of an older scoring; another process may be adding one to the
+        same file."""
+        identity = (row["dataset"], row["method"], row["seed"], *setting_of(row))
         with locked(self.folder):
             data = self._read()
-            write_json(self.path, {**data, "rows": [*data["rows"], row]})
+            others = [
+                one
+                for one in data["rows"]
+                if up_to_date(one)
+                or (one["dataset"], one["method"], one["seed"], *setting_of(one)) != identity
+            ]
+            write_json(self.path, {**data, "rows": [*others, row]})
 
     def plan_for(self, about: str) -> dict[str, int]:
         """Steps by stage that a budget was turned into, for runs that differ in the seed alone;
@@ -102,7 +123,7 @@ class Table:
 
     def stem_for(self, key: Key) -> str:
         """The name of a row's side files; another setting's files are never overwritten."""
-        taken = {row["scores_file"] for row in self.rows() if not key.of(row)}
+        taken = {row["scores_file"] for row in self.rows() if not key.names(row)}
         if f"{key.stem}.csv" not in taken:
             return key.stem
         how = f"{key.budget_minutes:g}min" if key.steps is None else f"{key.steps}steps"

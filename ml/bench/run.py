@@ -12,7 +12,7 @@ from ml.bench.dataset import BenchError, BenchSet
 from ml.bench.figure import Gallery
 from ml.bench.figures import image_figures, map_figures
 from ml.bench.measure import Measured, Shown, measure
-from ml.bench.rows import Key, Row, Table
+from ml.bench.rows import SCORING, Key, Row, Table
 from ml.bench.training import Event, Recipe, TrainingFailed, train_row
 from ml.commands.progress import Counter
 from ml.events import Emitter
@@ -204,6 +204,7 @@ def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[s
         "weights": key.weights,
         "steps": state["plan"].get("inpaint"),
         "trained_as": run.method,
+        "scoring": SCORING,
         "threads": bench.recipe.threads,
         "backbone": manifest["scoring_backbone"]["name"],
         "score": own,

@@ -13,7 +13,7 @@ from PIL import Image
 from ml.bench import compare, figures, report
 from ml.bench.compare import paired_bootstrap, paired_differences, recall_at_tnr60, summaries
 from ml.bench.dataset import BenchError, comparison_size, read_mask, read_set, read_sets
-from ml.bench.rows import Key, Row, Table
+from ml.bench.rows import SCORING, Key, Row, Table
 from ml.bench.run import training_seconds
 
 
@@ -139,7 +139,7 @@ def row_of(one: Key, **more: Any) -> Row:
     return {
         "dataset": one.dataset, "method": one.method, "seed": one.seed, "preset": one.preset,
         "budget_minutes": one.budget_minutes, "steps_asked": one.steps, "weights": one.weights,
-        "scores_file": f"{one.stem}.csv", **more,
+        "scores_file": f"{one.stem}.csv", "scoring": SCORING, **more,
     }  # fmt: skip
 
 
@@ -156,6 +156,18 @@ def test_a_row_is_known_by_everything_that_makes_it(tmp_path: Path) -> None:
     ]  # fmt: skip
     for other in others:
         assert table.find(key(**other)) is None
+
+
+def test_a_row_of_an_older_scoring_is_measured_again_and_replaced(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.json")
+    old = row_of(key(), auc=0.5)
+    del old["scoring"]  # from before there was a mark
+    table.append(old)
+    table.append(row_of(key(seed=2), auc=0.6))
+    assert table.find(key()) is None
+    assert table.stem_for(key()) == "board-paper-1"  # its side file is replaced too
+    table.append(row_of(key(), auc=0.7))
+    assert sorted((r["seed"], r["auc"]) for r in table.rows()) == [(1, 0.7), (2, 0.6)]
 
 
 def test_rows_keep_what_else_the_file_holds(tmp_path: Path) -> None:
