@@ -57,7 +57,12 @@ class ScheduleOut(serializers.ModelSerializer[ReportSchedule]):
         )
 
     def get_next_at(self, schedule: ReportSchedule) -> datetime | None:
-        return schedule.next_at if schedule.enabled else None
+        if not schedule.enabled:
+            return None
+        # As every other time, in one zone; else the ETag of what was just made is another than
+        # that of what is read.
+        told: datetime = serializers.DateTimeField().to_representation(schedule.next_at)
+        return told
 
 
 class ScheduleChange(Strict):
@@ -81,7 +86,7 @@ class ScheduleQuery(OfProduct):
 
 class ReportSchedules(Nouns[ReportSchedule]):
     """Reports that are made by themselves and sent by e-mail. A lot report is made of every lot
-    of which something was judged since the last time."""
+    of which something was judged in the day or week before."""
 
     noun = "report_schedules"
     model = ReportSchedule
@@ -132,7 +137,10 @@ class ReportSchedules(Nouns[ReportSchedule]):
     @action(detail=True, methods=["post"])
     def enable(self, request: Request, pk: Any = None) -> Response:
         """Send it again, from its next time on; what it missed is not made up for."""
-        report_schedules.resume_schedule(self.user, self.get_object())
+        found = self.get_object()
+        with transaction.atomic():
+            lock_row(found)
+            report_schedules.resume_schedule(self.user, self.get_object())
         return self.tell(self.get_object())
 
     @extend_schema(request=None, responses=ScheduleOut)

@@ -183,9 +183,10 @@ class Memberships(Nouns[Membership]):
     @extend_schema(request=MembershipChange, parameters=[IF_MATCH])
     def partial_update(self, request: Request, pk: Any = None) -> Response:
         """Another role. The last administrator stays one."""
-        role = self.asked(MembershipChange)["role"]
-        self._set(role)
-        return self.tell(self.get_object())
+        held = self._set(self.asked(MembershipChange)["role"])
+        # Not by `get_object`: who has just given up a role of their own may not read it any more.
+        rows = Membership.objects.select_related("user", "product")
+        return self.tell(rows.get(pk=held.pk))
 
     @extend_schema(responses={204: None}, parameters=[IF_MATCH])
     def destroy(self, request: Request, pk: Any = None) -> Response:
@@ -193,13 +194,14 @@ class Memberships(Nouns[Membership]):
         self._set(None)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _set(self, role: str | None) -> None:
+    def _set(self, role: str | None) -> Membership:
         found = self.get_object()
         with transaction.atomic():
             users.hold(found.user)
             held = self.get_object()
             self.check_match(held)
             users.set_role(self.user, held.user, role, held.product)
+        return held
 
 
 def _roles(user: User) -> list[Membership]:

@@ -51,6 +51,8 @@ def set_plan(
     with transaction.atomic():
         lock_row(viewpoint)
         plan, _new = RetrainingPlan.objects.get_or_create(viewpoint=viewpoint)
+        lock_row(plan)  # against the scheduler, which takes turns without the viewpoint's lock
+        plan.refresh_from_db()
         before = _told(plan)
         if plan.every_days != every_days or (every_days and plan.due_at is None):
             plan.due_at = timezone.now() + timedelta(days=every_days) if every_days else None

@@ -75,13 +75,7 @@ class Run:
 
 
 def missing_runs(bench: Bench) -> list[Run]:
-    """The runs that the missing rows need, a whole seed before the next.
-
-    Methods that `fused` holds come from one training of it, unless only one of them is asked for:
-    a memory alone is there in a minute.
-    """
-    of_fused = [method for method in bench.methods if method in OF_FUSED]
-    together = "fused" if len(of_fused) > 1 else "".join(of_fused)
+    """The runs that the missing rows need, a whole seed before the next."""
     runs = []
     for seed in bench.seeds:
         for data in bench.sets:
@@ -89,7 +83,7 @@ def missing_runs(bench: Bench) -> list[Run]:
             for method in bench.methods:
                 key = bench.key(data, method, seed)
                 if bench.table.find(key) is None:
-                    by_run.setdefault(together if method in OF_FUSED else method, []).append(key)
+                    by_run.setdefault("fused" if method in OF_FUSED else method, []).append(key)
             runs += [Run(data, method, seed, keys) for method, keys in by_run.items()]
     return runs
 
@@ -177,7 +171,8 @@ def _keep_row(
 
 
 def _folder_name(run: Run) -> str:
-    return f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}"
+    # With the scoring: a finished run of an older one is not scored as if it were of today's.
+    return f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}-v{SCORING}"
 
 
 def _plan_name(run: Run) -> str:

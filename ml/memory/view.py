@@ -85,7 +85,7 @@ def _whole_views(stand_in: bool, image_size: int) -> list[MemoryView]:
         MemoryView(512, (4,), 127, soft=True),
         MemoryView(384, (4,), 95, soft=True),
         MemoryView(384, (4, 7), 48, soft=True),
-        MemoryView(224, (7, 10), 28, 2.0, soft=True),
+        MemoryView(224, (7, 10), 28, 1.4, soft=True),  # soft descriptors have half the energy
         MemoryView(256, (4, 7), 32, soft=True),
         MemoryView(512, (4, 7), 64, soft=True),
     ]

@@ -15,7 +15,7 @@ from ml.data.symmetries import estimate, proposed
 from ml.features import FeatureExtractor
 from ml.scoring.evidence import Engine
 from ml.scoring.model_folder import write_manifest
-from ml.train.calibrate import Calibration, reference_ids
+from ml.train.calibrate import Calibration, reference_ids, restored_ids
 from ml.train.context import Context
 
 
@@ -82,6 +82,7 @@ def _manifest(
         "normalisation": {
             "normals": "held_out" if state.held_out else "train",
             "n": len(reference_ids(context)),
+            "restored": 0 if context.tiling else len(restored_ids(context)),
         },
         "steps": state.plan,
         "step_seconds": state.step_seconds,

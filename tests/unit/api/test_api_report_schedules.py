@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
 from inspection.models import SCOPES, AuditEvent, Product, Report, ReportKind, ReportSchedule
@@ -59,6 +60,20 @@ def test_a_schedule_is_made_told_and_written_down(program: Program, product: Pro
     assert timezone.localtime(row.next_at).weekday() == 4
     event = AuditEvent.objects.get(action="report.scheduled")
     assert (event.actor_name, event.product, event.after["weekday"]) == ("ida", product, 4)
+
+
+@override_settings(TIME_ZONE="Asia/Taipei")
+def test_its_times_are_told_in_one_zone_whenever_they_are(
+    program: Program, product: Product
+) -> None:
+    made = program.json("POST", LIST, wanted())
+    at = f"{LIST}/{made.json()['id']}"
+    read = program.json("GET", at)
+    assert (made.json(), made["ETag"]) == (read.json(), read["ETag"])
+    told = made.json()
+    assert told["next_at"][-6:] == told["created_at"][-6:]
+    changed = program.json("PATCH", at, {"hour": 7}, **{"If-Match": made["ETag"]})
+    assert changed.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,13 @@ def test_a_role_that_was_changed_meanwhile_stays(program: Program) -> None:
     assert member.role == Role.ENGINEER
 
 
+def test_who_gives_up_a_role_of_their_own_is_told_that_it_worked(local: Program) -> None:
+    own = Membership.objects.get(user__username="boss")
+    given_up = local.json("PATCH", f"memberships/{own.pk}", {"role": "viewer"})
+    assert (given_up.status_code, given_up.json()["role"]) == (200, "viewer")
+    assert local.json("GET", f"memberships/{own.pk}").status_code == 403
+
+
 def test_without_a_product_the_role_is_for_all(program: Program) -> None:
     UserFactory(username="ida")
     given = program.json("POST", "memberships", {"username": "ida", "role": "viewer"})

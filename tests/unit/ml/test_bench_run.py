@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ml.__main__ import main
-from ml.bench.rows import locked
+from ml.bench.rows import SCORING, locked
 from ml.data.assemblies import generate
 
 # Trainings in processes of their own, on cores that others may use too.
@@ -101,18 +101,7 @@ def test_the_figures_are_those_of_the_pictures_scores(table: Path) -> None:
 
 def test_methods_of_one_model_come_from_one_training(table: Path) -> None:
     runs = [p.name for p in (table.parent / "table.json.work").iterdir() if p.is_dir()]
-    assert runs == ["demo-fused-1-tiny-4steps-standin"]
-
-
-def test_one_method_of_those_trains_nothing_that_it_does_not_need(
-    demo: Path, tmp_path: Path
-) -> None:
-    assert main(options(demo, tmp_path / "t.json", "memory")) == 0
-    [run] = [p for p in (tmp_path / "t.json.work").iterdir() if p.is_dir()]
-    assert run.name == "demo-memory-1-tiny-4steps-standin"
-    assert "inpaint" not in json.loads((run / "state.json").read_text())["seconds"]
-    row = rows_of(tmp_path / "t.json")["memory"]
-    assert (row["score"], row["trained_as"], row["parameters"]) == ("memory", "memory", 0)
+    assert runs == [f"demo-fused-1-tiny-4steps-standin-v{SCORING}"]
 
 
 def test_the_figure_has_a_line_for_every_kind(table: Path) -> None:
@@ -187,7 +176,7 @@ def test_after_a_kill_the_bench_goes_on_from_the_trainers_checkpoint(
     bench = subprocess.Popen(
         [sys.executable, "-m", "ml", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
     )
-    run = tmp_path / "t.json.work" / "demo-paper-nossl-1-tiny-40steps-standin"
+    run = tmp_path / "t.json.work" / f"demo-paper-nossl-1-tiny-40steps-standin-v{SCORING}"
     wait_for(lambda: progress(run / "events.jsonl") >= 3)
     os.kill(bench.pid, signal.SIGKILL)
     bench.wait()
