@@ -1,10 +1,9 @@
 """Report schedules: which report is made by itself, when, and whom it is sent to."""
 
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import transaction
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -56,13 +55,13 @@ class ScheduleOut(serializers.ModelSerializer[ReportSchedule]):
             "created_by",
         )
 
-    def get_next_at(self, schedule: ReportSchedule) -> datetime | None:
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_at(self, schedule: ReportSchedule) -> str | None:
         if not schedule.enabled:
             return None
         # As every other time, in one zone; else the ETag of what was just made is another than
         # that of what is read.
-        told: datetime = serializers.DateTimeField().to_representation(schedule.next_at)
-        return told
+        return serializers.DateTimeField().to_representation(schedule.next_at)
 
 
 class ScheduleChange(Strict):

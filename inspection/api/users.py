@@ -198,7 +198,7 @@ class Memberships(Nouns[Membership]):
         found = self.get_object()
         with transaction.atomic():
             users.hold(found.user)
-            held = self.get_object()
+            held: Membership = self.get_object()
             self.check_match(held)
             users.set_role(self.user, held.user, role, held.product)
         return held
