@@ -51,9 +51,8 @@ class Key:
 
     def names(self, row: Row) -> bool:
         """Whether a row is this one, by whatever scoring."""
-        same = all(row.get(k) == getattr(self, k) for k in ("dataset", "method", "seed"))
         setting = (self.preset, self.budget_minutes, self.steps, self.weights)
-        return same and setting_of(row) == setting
+        return identity_of(row) == (self.dataset, self.method, self.seed, *setting)
 
     @property
     def stem(self) -> str:
@@ -64,6 +63,11 @@ class Key:
 def up_to_date(row: Row) -> bool:
     """Whether a row was measured by today's scoring; rows from before there was a mark were not."""
     return bool(row.get("scoring", 1) == SCORING)
+
+
+def identity_of(row: Row) -> tuple[Any, ...]:
+    """What tells one row of a table from the others, by whatever scoring: as in a Key."""
+    return row["dataset"], row["method"], row["seed"], *setting_of(row)
 
 
 def setting_of(row: Row) -> tuple[Any, ...]:
@@ -98,14 +102,12 @@ class Table:
     def append(self, row: Row) -> None:
         """Add a row, in place of one of an older scoring; another process may be adding one to the
         same file."""
-        identity = (row["dataset"], row["method"], row["seed"], *setting_of(row))
         with locked(self.folder):
             data = self._read()
             others = [
                 one
                 for one in data["rows"]
-                if up_to_date(one)
-                or (one["dataset"], one["method"], one["seed"], *setting_of(one)) != identity
+                if up_to_date(one) or identity_of(one) != identity_of(row)
             ]
             write_json(self.path, {**data, "rows": [*others, row]})
 

@@ -91,7 +91,8 @@ def restored_ids(context: Context) -> list[str]:
     """
     if context.method.restores is None:
         return []
-    rest = [id_ for id_ in context.state.train if id_ not in set(reference_ids(context))]
+    known = set(reference_ids(context))
+    rest = [id_ for id_ in context.state.train if id_ not in known]
     return rest[:: -(-len(rest) // RESTORED_NORMALS)] if rest else []
 
 
@@ -145,19 +146,18 @@ class Looker:
 
     def evidence(self, image: Tensor, large: Tensor | None) -> Evidence:
         """Look, and count."""
-        self.context.control.check()
-        found = self.engine.evidence(image, large)
-        self.done += 1
-        self.clock.progress(self.done, max(self.done, self.total))
-        return found
+        return self._look(self.engine, image, large)
 
     def restoration(self, image: Tensor) -> Tensor:
         """The inpainting's maps (n, L, S, S) alone, counted too."""
+        return self._look(self.engine.with_memory(None), image, None).maps["inpainting"]
+
+    def _look(self, engine: Engine, image: Tensor, large: Tensor | None) -> Evidence:
         self.context.control.check()
-        maps = self.engine.with_memory(None).evidence(image).maps["inpainting"]
+        found = engine.evidence(image, large)
         self.done += 1
         self.clock.progress(self.done, max(self.done, self.total))
-        return maps
+        return found
 
     def decided(self, decision: Decision, id_: str) -> tuple[float, Decided]:
         """The map's highest value inside the picture, and all that is decided about it."""
