@@ -44,6 +44,7 @@ def waits(view: Callable[..., Any]) -> Any:
             if await verdict_within(key, seconds):
                 async with _turn():
                     response = await sync_to_async(_and_let_go)(response.ask_again)
+        if seconds and response.status_code < 300:  # also where the verdict was there at once
             response["Preference-Applied"] = f"wait={seconds:.0f}"
         answer: HttpResponseBase = response
         return answer

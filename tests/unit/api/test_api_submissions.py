@@ -243,6 +243,21 @@ def test_who_waits_gets_the_verdict_when_it_is_there(mes_committed: Mes) -> None
     assert 0.2 < took < 10
 
 
+def test_who_would_wait_is_told_so_where_the_verdict_is_there_at_once(mes_committed: Mes) -> None:
+    key = mes_committed.send("k1").json()["id"]
+    judge(key)
+    answer, _ = ask(mes_committed, 20)
+    assert (answer.status_code, answer.json()["id"]) == (200, key)
+    assert answer["Preference-Applied"] == "wait=20"
+
+
+def test_nothing_was_waited_for_where_it_is_refused(mes_committed: Mes) -> None:
+    mes_committed.text = "not-a-key"
+    answer, _ = ask(mes_committed, 20)
+    assert answer.status_code == 401
+    assert "Preference-Applied" not in answer
+
+
 def test_a_wait_that_ends_without_a_verdict_is_never_a_pass(mes_committed: Mes) -> None:
     answer, took = ask(mes_committed, 1)
     told = answer.json()
