@@ -183,6 +183,7 @@ class Run:
         self.errors: list[BaseException] = []
 
     def go(self) -> None:
+        sys.setswitchinterval(0.0005)  # a user's clock must not wait for another user's thread
         work = [lambda n=n: self._user(n) for n in range(USERS)] + [self._probe]
         threads = [threading.Thread(target=self._guarded, args=[one]) for one in work]
         for thread in threads:

@@ -17,7 +17,7 @@ from inspection.errors import UserError
 from inspection.live.waiting import let_go, verdict_within
 from inspection.services import image_stores
 
-MOST_AT_ONCE = 16
+MOST_AT_ONCE = 12
 FETCHED_AT_ONCE = 16
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
 Found = dict[str, IO[bytes] | UserError]  # what was fetched, by its address
@@ -40,10 +40,9 @@ def waits(view: Callable[..., Any]) -> Any:
             response = await _with_pictures(response, addresses)
         seconds = wanted_seconds(request.headers.get("Prefer", ""))
         key = getattr(response, "waits_for", None)
-        if seconds and key:
-            if await verdict_within(key, seconds):
-                async with _turn():
-                    response = await sync_to_async(_and_let_go)(response.ask_again)
+        if seconds and key and await verdict_within(key, seconds):
+            async with _turn():
+                response = await sync_to_async(_and_let_go)(response.ask_again)
         if seconds and response.status_code < 300:  # also where the verdict was there at once
             response["Preference-Applied"] = f"wait={seconds:.0f}"
         answer: HttpResponseBase = response

@@ -153,7 +153,7 @@ class Inspection(Keyed):
                 fields=["-id"], condition=Q(audit_rate__isnull=False), name="inspection_audits"
             ),
             models.Index(
-                fields=["viewpoint"],
+                fields=["viewpoint", "station"],
                 condition=Q(audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED),
                 name="inspection_audits_due",
             ),

@@ -167,13 +167,38 @@ def waiting(scope: Scope) -> tuple[int, int]:
     return called.aggregate(n=Sum("waiting"))["n"] or 0, drawn.count()
 
 
-def active_models(scope: Scope) -> list[ModelVersion]:
-    """The models that judge, without their manifests: those are long."""
+# What the page says of a model and of an alert: every further column takes time to ask for.
+OF_A_MODEL = (
+    "number",
+    "method",
+    "backbone_is_stand_in",
+    "promoted_at",
+    "created_at",
+    "viewpoint__code",
+    "viewpoint__name",
+    "viewpoint__product__code",
+)
+OF_AN_ALERT = (
+    "viewpoint_id",
+    "station_id",
+    "model_version_id",
+    "began_at",
+    "value",
+    "low",
+    "high",
+    "viewpoint__product__name",
+    "station__name",
+    "station__line",
+)
+
+
+def active_models(scope: Scope, most: int) -> list[ModelVersion]:
+    """At most so many of the models that judge."""
     found = ModelVersion.objects.filter(
         viewpoint__product__in=scope.products, state=ModelVersion.State.ACTIVE
     )
-    related = found.select_related("viewpoint__product").defer("manifest")
-    return list(related.order_by("viewpoint__product__code", "viewpoint__code"))
+    told = found.select_related("viewpoint__product").only(*OF_A_MODEL)
+    return list(told.order_by("viewpoint__product__code", "viewpoint__code")[:most])
 
 
 @dataclass(frozen=True)
@@ -215,7 +240,8 @@ def streams(scope: Scope) -> list[Stream]:
 
 def open_alerts(scope: Scope) -> list[DriftAlert]:
     alerts = DriftAlert.objects.filter(ended_at=None, **scope.narrowed)
-    return list(alerts.select_related("viewpoint__product", "station").order_by("began_at"))
+    told = alerts.select_related("viewpoint__product", "station").only(*OF_AN_ALERT)
+    return list(told.order_by("began_at"))
 
 
 def last_hour(scope: Scope) -> datetime | None:

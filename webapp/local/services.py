@@ -13,7 +13,9 @@ from .processes import Spec
 
 HOST = "127.0.0.1"
 USUAL_PORT = 8000
-WEB_PROCESSES = 2  # while one renders a page, the other answers
+# More than cores: in one process, who waits for the database takes turns with who renders a page,
+# and a browser keeps to the process that it came to first.
+WEB_PROCESSES = 4
 EXCHANGE_GRACE_S = 30  # a delivery that is on its way may take its 15 s
 WORKER_GRACE_S = 40  # a running job checkpoints and puts its row back to queued
 

@@ -36,8 +36,7 @@ def show(request: SignedIn) -> HttpResponse:
         "scope": scope,
         "sums": sums,
         "main": figures.main(scope, sums, before, reads_today.waiting(scope)),
-        "models": reads_today.active_models(scope)[: MODELS + 1],
-        "most_models": MODELS,
+        "models": reads_today.active_models(scope, MODELS),
         "now": timezone.now(),
         "zone": settings.TIME_ZONE,
     }

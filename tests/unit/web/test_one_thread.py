@@ -2,14 +2,16 @@
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from webapp.one_thread import Http
+from webapp.one_thread import MOST_IDLE, Http, Threads
 
 SEEN: list[str] = []
 
@@ -38,7 +40,7 @@ async def waits(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("page", page), path("api/v1/inspections", waits, name="api-inspection-list")]
 
 
-async def ask(at: str) -> bytes:
+async def ask(at: str, http: Http | None = None) -> bytes:
     sent: list[dict[str, Any]] = []
     said = asyncio.Event()
 
@@ -56,7 +58,7 @@ async def ask(at: str) -> bytes:
         "type": "http", "method": "GET", "path": at, "query_string": b"", "headers": [],
         "http_version": "1.1", "scheme": "http", "root_path": "",
     }  # fmt: skip
-    await Http()(scope, receive, send)
+    await (http or Http())(scope, receive, send)
     assert sent[0]["status"] == 200, sent
     return b"".join(message.get("body", b"") for message in sent[1:])
 
@@ -78,3 +80,51 @@ async def test_a_page_and_its_middlewares_run_in_one_thread() -> None:
 async def test_a_view_that_waits_holds_no_thread() -> None:
     assert await ask("/api/v1/inspections") == b"waited"
     assert [threading.current_thread().name] == SEEN
+
+
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[])
+async def test_the_next_request_takes_the_thread_that_is_there() -> None:
+    http = Http()
+    for _ in range(5):
+        await ask("/page", http)
+        await asyncio.sleep(0.02)
+    assert len(set(SEEN)) == 1
+
+
+async def in_a_thread(threads: Threads, work: Any, *given: Any) -> Any:
+    async with threads.one():
+        return await sync_to_async(work)(*given)
+
+
+async def test_requests_at_the_same_time_share_no_thread() -> None:
+    threads, here = Threads(), threading.Barrier(8)
+
+    def meet() -> int:
+        here.wait(10)  # breaks unless all eight are in threads of their own
+        return threading.get_ident()
+
+    found = await asyncio.gather(*(in_a_thread(threads, meet) for _ in range(8)))
+    assert len(set(found)) == 8
+
+
+async def test_a_thread_is_lent_again_only_when_it_is_free() -> None:
+    threads, go_on = Threads(), threading.Event()
+    left = asyncio.create_task(in_a_thread(threads, go_on.wait, 10))
+    await asyncio.sleep(0.05)
+    left.cancel()  # the browser went away; its page is still being made
+    await asyncio.wait([left])
+    started = time.monotonic()
+    await in_a_thread(threads, lambda: None)
+    assert time.monotonic() - started < 5
+    go_on.set()
+
+
+async def test_after_a_burst_only_some_threads_stay() -> None:
+    threads, many = Threads(), MOST_IDLE + 8
+    here, before = threading.Barrier(many), threading.active_count()
+    await asyncio.gather(*(in_a_thread(threads, here.wait, 20) for _ in range(many)))
+    for _ in range(100):
+        if threading.active_count() - before <= MOST_IDLE:
+            break
+        await asyncio.sleep(0.02)
+    assert threading.active_count() - before == MOST_IDLE
