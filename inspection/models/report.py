@@ -34,6 +34,11 @@ class ReportSchedule(Keyed):
     )
     next_at = models.DateTimeField()
     last_at = models.DateTimeField(null=True, blank=True)
+    next_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="where the next report begins after a change of its time; else a day or week",
+    )
     ended_at = models.DateTimeField(null=True, blank=True, help_text="nothing more is sent")
 
     class Meta:

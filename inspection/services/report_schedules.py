@@ -61,7 +61,7 @@ def schedule_report(
 
 def edit_schedule(user: User, schedule: ReportSchedule, **fields: Any) -> ReportSchedule:
     """Change some of FIELDS; what stays the same is not written down. At another time its next
-    report is the first one of that time.
+    report is the first one of that time, and begins where the last one ended.
 
     Raises UserError with the field that is wrong.
     """
@@ -71,7 +71,7 @@ def edit_schedule(user: User, schedule: ReportSchedule, **fields: Any) -> Report
     with transaction.atomic():
         lock_row(schedule)
         schedule.refresh_from_db()
-        before = _plain(schedule)
+        before, reported_until = _plain(schedule), _reported_until(schedule)
         for name, value in fields.items():
             setattr(schedule, name, value)
         _check(schedule)
@@ -83,7 +83,8 @@ def edit_schedule(user: User, schedule: ReportSchedule, **fields: Any) -> Report
             _check_can_be_made(schedule)
         if set(changed) & set(TIMES):
             schedule.next_at = following(schedule, timezone.now())
-        schedule.save(update_fields=[*changed, "next_at"])
+            schedule.next_since = reported_until
+        schedule.save(update_fields=[*changed, "next_at", "next_since"])
         record(
             user,
             "report.schedule_edited",
@@ -118,9 +119,9 @@ def resume_schedule(user: User, schedule: ReportSchedule) -> ReportSchedule:
         schedule.refresh_from_db()
         if schedule.enabled:
             raise WrongState("already_on", "{schedule} is sent already.", schedule=schedule)
-        schedule.ended_at = None
+        schedule.ended_at = schedule.next_since = None
         schedule.next_at = following(schedule, timezone.now())
-        schedule.save(update_fields=["ended_at", "next_at"])
+        schedule.save(update_fields=["ended_at", "next_at", "next_since"])
         record(
             user,
             "report.schedule_resumed",
@@ -167,11 +168,11 @@ def _order(schedule: ReportSchedule, now: datetime) -> int:
     """Move the schedule on and order its reports, in one transaction. What a clock that stood
     still has missed is not made up for: only the newest period is reported."""
     until = latest(schedule, now)
-    since = until - _step(schedule)
-    same = {name: getattr(schedule, name) for name in ("next_at", *TIMES)}
+    since = schedule.next_since or until - _step(schedule)
+    same = {name: getattr(schedule, name) for name in ("next_at", "next_since", *TIMES)}
     with transaction.atomic():
         taken = ReportSchedule.objects.filter(pk=schedule.pk, ended_at=None, **same).update(
-            next_at=following(schedule, now), last_at=now
+            next_at=following(schedule, now), next_since=None, last_at=now
         )
         if not taken:
             return 0
@@ -189,6 +190,13 @@ def _order(schedule: ReportSchedule, now: datetime) -> int:
                 **what,
             )
     return len(wanted)
+
+
+def _reported_until(schedule: ReportSchedule) -> datetime | None:
+    """Where its newest report ended, by the time that it still has; None before the first."""
+    if schedule.next_since or not schedule.last_at:
+        return schedule.next_since
+    return latest(schedule, schedule.last_at)
 
 
 def _lots(product: Product, since: datetime, until: datetime) -> list[Lot]:

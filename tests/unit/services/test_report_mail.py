@@ -181,6 +181,39 @@ def test_a_schedule_orders_once() -> None:
     assert report.until <= now
 
 
+@pytest.mark.parametrize(
+    "change", [{"weekday": 3}, {"weekday": 0, "hour": 1}, {"every": "day", "hour": 23}]
+)
+def test_at_another_time_nothing_is_left_out_or_reported_twice(change: dict[str, Any]) -> None:
+    schedule = ReportScheduleFactory(weekday=1, hour=6)
+    engineer = MembershipFactory(product=schedule.product, role=Role.ENGINEER).user
+    now = timezone.now()
+    report_schedules.order_due(now)
+    for fields in ({"hour": 7}, change):  # what was changed twice still begins where one ended
+        schedule = report_schedules.edit_schedule(engineer, schedule, **fields)
+    for _ in range(2):
+        report_schedules.order_due(schedule.next_at)
+        schedule.refresh_from_db()
+    first, second, third = Report.objects.order_by("id")
+    assert second.since == first.until
+    assert third.since == second.until
+    assert third.until - third.since == timedelta(days=1 if "every" in change else 7)
+
+
+def test_what_was_ended_and_sent_again_begins_anew() -> None:
+    schedule = ReportScheduleFactory()
+    engineer = MembershipFactory(product=schedule.product, role=Role.ENGINEER).user
+    report_schedules.order_due()
+    schedule = report_schedules.edit_schedule(engineer, schedule, hour=9)
+    report_schedules.end_schedule(engineer, schedule)
+    schedule = report_schedules.resume_schedule(engineer, schedule)
+    report_schedules.order_due(schedule.next_at)
+    newest = Report.objects.latest("id")
+    assert newest.since
+    assert newest.until
+    assert newest.until - newest.since == timedelta(days=7)
+
+
 def test_a_lot_schedule_orders_every_lot_of_the_period() -> None:
     lot, idle = LotFactory(), None
     idle = LotFactory(product=lot.product)
