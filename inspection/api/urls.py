@@ -61,6 +61,7 @@ for name, (viewset, basename) in LISTS.items():
 
 points = models.OperatingPoints
 POINTS = "models/<uuid:version>/operating_points"
+mails = reports.ReportMails.as_view({"get": "retrieve", "post": "create"})
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
 inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
@@ -75,6 +76,7 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{POINTS}/what_if", points.as_view({"get": "what_if"}), name="api-what-if"),
     path("uploads", uploads_of.Uploads.as_view(), name="api-uploads"),
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
+    path("reports/<uuid:pk>/mail", mails, name="api-report-mail"),
     path("inspections", inspect, name="api-inspection-list"),  # before the router's: it waits
     path("", include(router.urls)),
 ]

@@ -61,7 +61,7 @@ OF_ADDRESS = {
     "reviews": ["review"],
     "reason_codes": ["reason"],
     "escapes": ["escape"],
-    "reports": ["report", "made"],
+    "reports": ["report", "made", "unsent"],
     "report_schedules": ["schedule", "ended"],
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],

@@ -203,6 +203,15 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    rows["unsent"] = ReportFactory(
+        lot=plant.lot,
+        product=plant.product,
+        state=JobState.DONE,
+        file_key=stored("unsent.csv"),
+        mail_to=["quality@plant.example"],
+        mail_state=Report.Mail.FAILED,
+        mail_error="The mail server refused it.",
+    )
     rows["person"] = UserFactory()
     rows["gone"] = UserFactory(is_active=False)
     rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)

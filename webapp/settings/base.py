@@ -293,6 +293,7 @@ SPECTACULAR_SETTINGS = {
         "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
         "ModelStateEnum": "inspection.models.ModelVersion.State",
         "GateStateEnum": "inspection.models.GateCheck.State",
+        "MailStateEnum": "inspection.models.Report.Mail",
         # the same where a serializer names the values alone
         "ResultValueEnum": "inspection.models.Verdict.values",
         "VerificationValueEnum": "inspection.models.ReviewState.values",

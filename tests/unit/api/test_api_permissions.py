@@ -162,6 +162,8 @@ TABLE = [
     Row("POST", "reports", 201, VIEW, {"product": "BOARD-A", "kind": "lot_csv", "lot": "L-7"}),
     Row("POST", "reports/{report}/cancel", 200, MANAGE),
     Row("DELETE", "reports/{made}", 204, MANAGE),
+    Row("GET", "reports/{made}/mail", 200),
+    Row("POST", "reports/{unsent}/mail", 200, MANAGE),
     Row("GET", "report_schedules", 200),
     Row("GET", "report_schedules/{schedule}", 200),
     Row("POST", "report_schedules", 201, MANAGE, DAILY),
