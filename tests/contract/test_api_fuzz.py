@@ -57,7 +57,7 @@ OF_ADDRESS = {
     "models": ["model", "candidate", "retired"],
     "gates": ["gate"],
     "batches": ["batch", "rescored"],
-    "inspections": ["inspection", "fresh"],
+    "inspections": ["inspection", "fresh", "passed"],
     "reviews": ["review"],
     "reason_codes": ["reason"],
     "escapes": ["escape"],
@@ -77,6 +77,7 @@ OF_BODY = {
     "dataset": ["dataset", "golden"],
     "image": ["image", "loose"],
     "inspection": ["inspection", "fresh"],
+    "inspections": ["inspection", "passed"],
     "model": ["model", "candidate"],
 }
 SAID = {"lot": "L-7", "serial_number": "SN1", "product": "BOARD-A", "station": "AOI-1"}
@@ -210,7 +211,10 @@ def _name_rows(plant: Plant, schema: dict[str, Any]) -> None:
     for field, told in schema.get("properties", {}).items():
         if field in OF_BODY:
             keys = [plant.keys[row] for row in OF_BODY[field]]
-            schema["properties"][field] = _among(told, keys)
+            if told.get("type") == "array":
+                schema["properties"][field] = {**told, "items": _among(told["items"], keys)}
+            else:
+                schema["properties"][field] = _among(told, keys)
         elif field in SAID:
             schema["properties"][field] = _among(told, [SAID[field]])
 

@@ -175,6 +175,9 @@ def _parts(plant: Plant) -> None:
         batch=judged, unit=plant.unit, lot=plant.lot, station=plant.station, is_record=True
     )
     rows["fresh"] = InspectionFactory(batch=judged, lot=plant.lot)
+    rows["passed"] = InspectionFactory(batch=judged, lot=plant.lot, verdict="Passed")
+    taken, _ = images.store_image(plant.owner, "passed.png", io.BytesIO(picture(3)))
+    InspectionImageFactory(inspection=plant.passed, image=taken)
     seen = InspectionImageFactory(inspection=plant.inspection, image=plant.image)
     names = {f"{name}_key": stored(name) for name in ("view", "restored", "heatmap")}
     rows["result"] = ImageResultFactory(picture=seen, **names)

@@ -145,6 +145,7 @@ TABLE = [
     Row("GET", "inspections/{inspection}", 200),
     Row("GET", "inspections/{inspection}/pictures", 200),
     Row("GET", "inspections/{inspection}/pictures/0/view", 200),
+    Row("POST", "inspections/learn", 201, MANAGE, {"inspections": ["{passed}"]}),
     Row("GET", "reviews", 200),
     Row("GET", "reviews/{review}", 200),
     Row("POST", "reviews", 201, REVIEW, {"inspection": "{fresh}", "state": "DefectConfirmed"}),
@@ -318,6 +319,8 @@ def unit(plant: Plant) -> dict[str, Any]:
 
 
 def _filled(value: Any, plant: Plant) -> Any:
+    if isinstance(value, list):
+        return [_filled(one, plant) for one in value]
     return value.format(**plant.keys) if isinstance(value, str) and "{" in value else value
 
 
