@@ -48,6 +48,11 @@ class Changes:
     gone: QuerySet[SnapshotImage]
     usable: int
 
+    @property
+    def missing(self) -> int:
+        """How many more good parts it takes before a run can be started."""
+        return max(0, training.MIN_PICTURES - self.usable)
+
 
 def changes(viewpoint: Viewpoint) -> Changes:
     """Good parts that are new, those that are left out since (or were taken out altogether),

@@ -15,7 +15,7 @@ from inspection.errors import UserError
 from inspection.models import RetrainingPlan, TrainingRun, Viewpoint
 from inspection.services import retraining, retraining_plans
 from inspection.services.retraining import Settings
-from inspection.services.training import MIN_PICTURES, expected_seconds
+from inspection.services.training import expected_seconds
 from inspection.web import reads_models, words
 from inspection.web.access import Rights, SignedIn, explains
 
@@ -45,7 +45,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "added": _tiles(found.added.order_by("-id")),
         "left_out": _tiles(found.left_out.order_by("-id")),
         "gone": _tiles(found.gone.order_by("-id")),
-        "missing": max(0, MIN_PICTURES - found.usable),
+        "missing": found.missing,
         "settings": settings,
         "expected": expected_seconds(settings.preset, settings.budget_minutes),
         "presets": TrainingRun.Preset.choices,

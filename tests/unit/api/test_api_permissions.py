@@ -65,6 +65,10 @@ TABLE = [
     Row("GET", "viewpoints", 200),
     Row("GET", "viewpoints/{viewpoint}", 200),
     Row("PATCH", "viewpoints/{viewpoint}", 200, MANAGE, {"symmetries": ["shift"]}),
+    Row("GET", "viewpoints/{viewpoint}/changes", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/added", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/left_out", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/gone", 200),
     Row("POST", "inspections/{fresh}/golden", 201, MANAGE, {"label": "good", "must": True}),
     Row(
         "POST",
