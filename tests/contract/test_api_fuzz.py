@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from inspection.models import Role
 from tests.factories.api_key import key_of
-from tests.factories.plant import Plant, build
+from tests.factories.plant import WATCHED, Plant, build
 from tests.factories.user import UserFactory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +63,7 @@ OF_ADDRESS = {
     "escapes": ["escape"],
     "reports": ["report", "made", "unsent"],
     "report_schedules": ["schedule", "ended"],
+    "intakes": ["intake", "halted"],
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],
     "audit": ["event"],
@@ -98,7 +99,8 @@ def _noun(path: str) -> str:
 
 
 @pytest.fixture
-def plant() -> Plant:
+def plant(settings: Any) -> Plant:
+    settings.INTAKE_ROOTS = [WATCHED]
     return build()
 
 

@@ -294,6 +294,8 @@ SPECTACULAR_SETTINGS = {
         "ModelStateEnum": "inspection.models.ModelVersion.State",
         "GateStateEnum": "inspection.models.GateCheck.State",
         "MailStateEnum": "inspection.models.Report.Mail",
+        "IntakeOutcomeEnum": "inspection.models.IntakeFile.Outcome",
+        "OutcomeEnum": ["accepted", "refused"],  # of a resumable upload
         # the same where a serializer names the values alone
         "ResultValueEnum": "inspection.models.Verdict.values",
         "VerificationValueEnum": "inspection.models.ReviewState.values",

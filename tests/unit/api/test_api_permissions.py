@@ -12,7 +12,7 @@ from inspection.policies import ADMINISTER, MANAGE, REVIEW, VIEW
 from tests.factories.api_key import Program, key_of
 from tests.factories.files import picture
 from tests.factories.membership import MembershipFactory
-from tests.factories.plant import Plant, build
+from tests.factories.plant import WATCHED, Plant, build
 from tests.factories.user import UserFactory
 from tests.unit.api.routes import routes
 
@@ -52,6 +52,13 @@ DAILY = {
     "hour": 6,
     "recipients": ["quality@plant.example"],
 }
+FOLDER = {
+    "name": "Another",
+    "viewpoint": "{viewpoint}",
+    "location": f"{WATCHED}/aoi9",
+    "pattern": "{{serial}}.png",
+}
+PREVIEW = "intakes/preview?pattern=%7Bserial%7D.png&names=SN1.png"
 TABLE = [
     Row("GET", "", 200),
     Row("GET", "me", 200),
@@ -176,6 +183,16 @@ TABLE = [
     Row("DELETE", "report_schedules/{schedule}", 204, MANAGE),
     Row("POST", "report_schedules/{ended}/enable", 200, MANAGE),
     Row("POST", "report_schedules/{schedule}/disable", 200, MANAGE),
+    Row("GET", "intakes", 200),
+    Row("POST", "intakes", 201, MANAGE, FOLDER),
+    Row("GET", "intakes/{intake}", 200),
+    Row("PATCH", "intakes/{intake}", 200, MANAGE, {"quiet_minutes": 20}),
+    Row("POST", "intakes/{intake}/pause", 200, MANAGE),
+    Row("POST", "intakes/{halted}/resume", 200, MANAGE),
+    Row("GET", "intakes/standing", 200),
+    Row("GET", "intakes/{intake}/standing", 200),
+    Row("GET", "intakes/{intake}/files", 200),
+    Row("GET", PREVIEW, 200),
     Row("GET", "drift_alerts", 200),
     Row("GET", "drift_alerts/{drift}", 200),
     Row("GET", "endpoints", 200),
@@ -215,7 +232,8 @@ OPEN_TO_ALL = {"stations/{station}"}  # they belong to no product
 
 
 @pytest.fixture
-def plant() -> Plant:
+def plant(settings: Any) -> Plant:
+    settings.INTAKE_ROOTS = [WATCHED]
     return build()
 
 
