@@ -63,6 +63,13 @@ class DatasetImageOut(serializers.ModelSerializer[DatasetImage]):
         )
 
 
+class LearnedImageOut(DatasetImageOut):
+    """With the inspection that it was taken over from."""
+
+    class Meta(DatasetImageOut.Meta):
+        fields = (*DatasetImageOut.Meta.fields, "origin")  # type: ignore[assignment]
+
+
 class DatasetImageQuery(Strict):
     excluded = serializers.BooleanField(required=False, allow_null=True, default=None)
     label = serializers.CharField(required=False, max_length=60)  # type: ignore[assignment]

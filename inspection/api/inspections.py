@@ -6,7 +6,7 @@ Submitting one is in `submissions`.
 from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -22,7 +22,7 @@ from inspection.models import (
 )
 from inspection.picture_answers import picture
 from inspection.querysets import VERDICTS
-from inspection.services import golden, pictures
+from inspection.services import golden, pictures, retraining
 from inspection.services.inspection_search import search
 from inspection.services.verdict_facts import FACTS_OF, results_of, verdict_facts
 
@@ -209,6 +209,26 @@ class GoldenOut(serializers.Serializer[Any]):
     pictures = serializers.IntegerField()
 
 
+class LearnIn(Strict):
+    inspections = serializers.ListField(
+        child=serializers.UUIDField(),
+        allow_empty=False,
+        max_length=retraining.MOST_SELECTED,
+        help_text="false calls that an inspector rejected, and parts that passed",
+    )
+
+
+class LearnedOut(serializers.Serializer[Any]):
+    added = serializers.IntegerField(help_text="pictures that joined the good parts")
+    already = serializers.IntegerField(help_text="pictures that were among them")
+    viewpoints = serializers.ListField(
+        child=serializers.UUIDField(), help_text="whose next run learns them; see their `changes`"
+    )
+
+
+LEARN = {"inspections": ["0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e"]}
+
+
 class Inspections(Nouns[Inspection]):
     """What was asked about one part, and what was said of it."""
 
@@ -275,6 +295,29 @@ class Inspections(Nouns[Inspection]):
         added = golden.take_over(self.user, inspection, **asked)
         told = {"dataset": golden.golden_set(inspection.viewpoint).pk, "pictures": len(added)}
         return Response(told, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        request=LearnIn,
+        responses={
+            201: LearnedOut,
+            200: OpenApiResponse(LearnedOut, "All of them were among the good parts already"),
+        },
+        examples=[OpenApiExample("A false call", LEARN, request_only=True)],
+    )
+    @action(detail=False, methods=["post"], pagination_class=None, also="datasets:write")
+    def learn(self, request: Request) -> Response:
+        """“These are good parts”: their pictures join those that their viewpoints learn from, and
+        the next run learns them. One part that may not be learned refuses all: one with a defect,
+        one that nobody has judged, one of the golden set. Engineers and above."""
+        chosen = retraining.parts_named(self.user, self.asked(LearnIn)["inspections"])
+        done = retraining.propose_good_parts(self.user, chosen)
+        told = {
+            "added": len(done.added),
+            "already": done.already,
+            "viewpoints": [viewpoint.pk for viewpoint in done.viewpoints],
+        }
+        code = status.HTTP_201_CREATED if done.added else status.HTTP_200_OK
+        return Response(told, status=code)
 
 
 def _pictures(inspection: Inspection) -> Any:

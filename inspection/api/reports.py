@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.models import JobState, Lot, Report, ReportKind
-from inspection.services import reports
+from inspection.services import report_mail, reports
 
 from .base import Nouns
 from .fields import Moment, Strict, Table
@@ -29,6 +29,9 @@ class ReportOut(serializers.ModelSerializer[Report]):
     product = serializers.CharField(source="product.code", help_text="part number")
     lot = serializers.CharField(source="lot.code", default=None, allow_null=True)
     progress = Table()
+    mail_state = serializers.ChoiceField(
+        Report.Mail.choices, help_text="empty: not sent by e-mail; see `/reports/{id}/mail`"
+    )
     requested_by = serializers.CharField(
         source="requested_by.username", default=None, allow_null=True
     )
@@ -53,12 +56,19 @@ class ReportOut(serializers.ModelSerializer[Report]):
             "contents_sha256",
             "requested_by",
             "finished_at",
+            "schedule",
+            "mail_state",
         )
 
 
 class ReportQuery(OfProduct):
     state = serializers.ChoiceField(JobState.values, required=False)
     kind = serializers.ChoiceField(ReportKind.values, required=False)
+    mail_state = serializers.ChoiceField(
+        [one for one in Report.Mail.choices if one[0]],
+        required=False,
+        help_text="`failed`: those that a person may send again",
+    )
 
 
 class ReportIn(Strict):
@@ -80,8 +90,8 @@ class Reports(Nouns[Report]):
 
     def get_queryset(self) -> Any:
         rows = of_product(super().get_queryset(), self.user, self.query, "product")
-        chosen = {name: self.query[name] for name in ("state", "kind") if name in self.query}
-        return rows.filter(**chosen)
+        asked = ("state", "kind", "mail_state")
+        return rows.filter(**{name: self.query[name] for name in asked if name in self.query})
 
     @extend_schema(
         request=ReportIn,
@@ -138,3 +148,54 @@ class Reports(Nouns[Report]):
                 "Cache-Control": "private, no-store",
             },
         )
+
+
+UNSENT = {
+    "id": "0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e",
+    "state": "failed",
+    "to": ["quality@plant.example"],
+    "tries": 5,
+    "next_try_at": None,
+    "sent_at": None,
+    "error": "The mail server could not be reached: [Errno 111] Connection refused",
+}
+
+
+class MailOut(serializers.ModelSerializer[Report]):
+    """Of the report with this `id`."""
+
+    state = serializers.ChoiceField(
+        Report.Mail.choices, source="mail_state", help_text="empty: not sent by e-mail"
+    )
+    to = serializers.ListField(child=serializers.CharField(), source="mail_to")
+    tries = serializers.IntegerField(source="mail_tries")
+    next_try_at = serializers.DateTimeField(
+        source="mail_after", allow_null=True, help_text="while it waits after a try"
+    )
+    sent_at = serializers.DateTimeField(source="mailed_at", allow_null=True)
+    error = serializers.CharField(source="mail_error", help_text="of the last try")
+
+    class Meta:
+        model = Report
+        fields = ("id", "state", "to", "tries", "next_try_at", "sent_at", "error")
+
+
+class ReportMails(Nouns[Report]):
+    """The mail that a schedule had sent of a report."""
+
+    noun = "report_schedules"  # as the schedule: what is sent leaves the house
+    model = Report
+    serializer_class = MailOut
+
+    @extend_schema(examples=[OpenApiExample("One that failed", UNSENT, response_only=True)])
+    def retrieve(self, request: Request, pk: Any = None) -> Response:
+        """Whether it was sent, and what went wrong."""
+        return super().retrieve(request, pk)
+
+    @extend_schema(request=None, responses={200: MailOut})
+    def create(self, request: Request, pk: Any = None) -> Response:
+        """Send it again, within a minute. Only what failed: where the connection broke off while
+        it was handed over, the first one may have arrived, and it comes twice. Engineers and
+        above."""
+        report_mail.send_again(self.user, self.get_object())
+        return self.tell(self.get_object())

@@ -1,19 +1,21 @@
-"""Retraining plans: when a viewpoint learns again by itself."""
+"""Learning again: what is new since the last model, and plans of when it is done by itself."""
 
 from typing import Any, ClassVar
 
 from django.db import transaction
+from django.http import Http404
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from inspection.models import RetrainingPlan, TrainingRun, Viewpoint
+from inspection.models import RetrainingPlan, SnapshotImage, TrainingRun, Viewpoint
 from inspection.services import retraining, retraining_plans
 from inspection.services.locking import lock_row
 from inspection.services.retraining import Settings
 
 from .base import Nouns
+from .datasets import LearnedImageOut
 from .fields import Number, Strict, Whole
 from .narrow import OfViewpoint, of_viewpoint
 from .schema import IF_MATCH
@@ -23,6 +25,17 @@ MONTHLY = {
     "every_days": 30,
     "on_drift": True,
     "least_new": 20,
+}
+NEW = {
+    "viewpoint": "01990000-0000-7000-8000-000000000000",
+    "snapshot": "01990000-0000-7000-8000-000000000001",
+    "snapshot_number": 4,
+    "snapshot_at": "2026-11-20T06:00:00Z",
+    "usable": 231,
+    "missing": 0,
+    "added": 34,
+    "left_out": 2,
+    "gone": 1,
 }
 SETTINGS = ("preset", "method", "budget_minutes")
 WHEN = ("every_days", "on_drift", "least_new")
@@ -124,6 +137,82 @@ class RetrainingPlans(Nouns[RetrainingPlan]):
     def _told(self, plan: RetrainingPlan, code: int) -> Response:
         """Read again, with what the list tells."""
         return self.tell(self.visible(RetrainingPlan).get(pk=plan.pk), code)
+
+
+class ChangesOut(serializers.Serializer[Any]):
+    """Good parts, counted against the snapshot that the last model learned from."""
+
+    viewpoint = serializers.UUIDField()
+    snapshot = serializers.UUIDField(allow_null=True, help_text="null: no model has learned yet")
+    snapshot_number = serializers.IntegerField(allow_null=True)
+    snapshot_at = serializers.DateTimeField(allow_null=True)
+    usable = serializers.IntegerField(help_text="of which the next run learns, in all")
+    missing = serializers.IntegerField(help_text="so many more before a run can be started")
+    added = serializers.IntegerField(help_text="new since then")
+    left_out = serializers.IntegerField(help_text="of it, left out since")
+    gone = serializers.IntegerField(help_text="of it, taken out of the dataset since")
+
+
+class GoneImageOut(serializers.ModelSerializer[SnapshotImage]):
+    sha256 = serializers.CharField(source="image.sha256")
+
+    class Meta:
+        model = SnapshotImage
+        fields = ("image", "file_name", "sha256")
+
+
+class Changes(Nouns[Viewpoint]):
+    """What the next run of a viewpoint would learn that its last model did not."""
+
+    noun = "datasets"
+    model = Viewpoint
+    serializer_class = ChangesOut
+
+    def _changes(self) -> retraining.Changes:
+        return retraining.changes(self._viewpoint())
+
+    def _viewpoint(self) -> Viewpoint:
+        found = self.visible(Viewpoint).filter(pk=self.kwargs["viewpoint"]).first()
+        if found is None:
+            raise Http404("no such viewpoint")
+        return found
+
+    @extend_schema(
+        responses=ChangesOut,
+        examples=[OpenApiExample("A week later", NEW, response_only=True)],
+    )
+    def retrieve(self, request: Request, viewpoint: Any = None) -> Response:
+        """What is new since the last model, and what was left out of it since."""
+        found = self._changes()
+        last = found.snapshot
+        told = {
+            "viewpoint": viewpoint,
+            "snapshot": last.pk if last else None,
+            "snapshot_number": last.number if last else None,
+            "snapshot_at": last.created_at if last else None,
+            "usable": found.usable,
+            "missing": found.missing,
+            "added": found.added.count(),
+            "left_out": found.left_out.count(),
+            "gone": found.gone.count(),
+        }
+        return Response(ChangesOut(told).data)
+
+    @extend_schema(responses=LearnedImageOut(many=True), filters=True)
+    def added(self, request: Request, viewpoint: Any = None) -> Response:
+        """Good parts that are new, newest first; `origin` is the inspection that one was taken
+        over from."""
+        return self.page_of(self._changes().added, LearnedImageOut)
+
+    @extend_schema(responses=LearnedImageOut(many=True), filters=True)
+    def left_out(self, request: Request, viewpoint: Any = None) -> Response:
+        """What the last model learned from and the next one will not, with the reason of each."""
+        return self.page_of(self._changes().left_out, LearnedImageOut)
+
+    @extend_schema(responses=GoneImageOut(many=True), filters=True)
+    def gone(self, request: Request, viewpoint: Any = None) -> Response:
+        """What the last model learned from and is no good part of the dataset any more."""
+        return self.page_of(self._changes().gone, GoneImageOut)
 
 
 def _usual(viewpoint: Viewpoint) -> dict[str, Any]:

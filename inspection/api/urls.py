@@ -12,6 +12,7 @@ from . import (
     endpoints,
     images,
     inspections,
+    intakes,
     me,
     models,
     notifications,
@@ -48,6 +49,7 @@ LISTS: dict[str, tuple[type[GenericViewSet], str]] = {  # type: ignore[type-arg]
     "escapes": (reviews.Escapes, "api-escape"),
     "reports": (reports.Reports, "api-report"),
     "report_schedules": (report_schedules.ReportSchedules, "api-report-schedule"),
+    "intakes": (intakes.Intakes, "api-intake"),
     "drift_alerts": (plant.DriftAlerts, "api-drift-alert"),
     "endpoints": (endpoints.Endpoints, "api-endpoint"),
     "audit": (plant.Audit, "api-audit"),
@@ -61,6 +63,9 @@ for name, (viewset, basename) in LISTS.items():
 
 points = models.OperatingPoints
 POINTS = "models/<uuid:version>/operating_points"
+mails = reports.ReportMails.as_view({"get": "retrieve", "post": "create"})
+CHANGES = "viewpoints/<uuid:viewpoint>/changes"
+changes = retraining.Changes
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
 inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
@@ -73,8 +78,13 @@ v1: list[URLPattern | URLResolver] = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
     path(POINTS, points.as_view({"get": "list", "post": "create"}), name="api-points"),
     path(f"{POINTS}/what_if", points.as_view({"get": "what_if"}), name="api-what-if"),
+    path(CHANGES, changes.as_view({"get": "retrieve"}), name="api-changes"),
+    path(f"{CHANGES}/added", changes.as_view({"get": "added"}), name="api-added"),
+    path(f"{CHANGES}/left_out", changes.as_view({"get": "left_out"}), name="api-left-out"),
+    path(f"{CHANGES}/gone", changes.as_view({"get": "gone"}), name="api-gone"),
     path("uploads", uploads_of.Uploads.as_view(), name="api-uploads"),
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
+    path("reports/<uuid:pk>/mail", mails, name="api-report-mail"),
     path("inspections", inspect, name="api-inspection-list"),  # before the router's: it waits
     path("", include(router.urls)),
 ]

@@ -16,6 +16,7 @@ SCOPED = (
     "models",
     "inspections",
     "report_schedules",  # not `inspections`, which every MES has: what they send leaves the house
+    "intakes",  # nor this: it names places of the server, and files there may be deleted
     "reviews",
     "operating_points",
     "webhooks",

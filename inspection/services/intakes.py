@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -39,8 +39,11 @@ __all__ = [
     "create_intake",
     "edit_intake",
     "examples",
+    "files_of",
+    "hold_places",
     "pause_intake",
     "resume_intake",
+    "with_counts",
 ]
 # Refusals that another pattern may mend.
 BY_NAME = ("other_name", "other_side", "bad_name")
@@ -141,6 +144,31 @@ def examples(pattern: str, names: Iterable[str]) -> list[dict[str, Any]]:
     return [{"name": name, "read": read_name(pattern, name)} for name in clean]
 
 
+def with_counts(intakes: QuerySet[Intake]) -> QuerySet[Intake]:
+    """Each with how many of its files had each outcome, by the outcome's name: `accepted`, …"""
+    outcomes = IntakeFile.Outcome.values
+    return intakes.annotate(
+        **{one: Count("files", filter=Q(files__outcome=one)) for one in outcomes}
+    )
+
+
+def files_of(intake: Intake, *, outcome: str = "", path: str = "") -> QuerySet[IntakeFile]:
+    """What became of its files, newest first: all, or those of one outcome and whose path
+    contains `path`."""
+    files = intake.files.select_related("inspection").order_by("-id")
+    if outcome in IntakeFile.Outcome.values:
+        files = files.filter(outcome=outcome)
+    return files.filter(path__icontains=path) if path else files
+
+
+def hold_places() -> None:
+    """Until the running transaction ends, nobody else sets up or changes what is watched."""
+    # Of folders that are not there yet none can be locked: the oldest viewpoint stands for all.
+    oldest = Viewpoint.objects.order_by("pk").first()
+    if oldest:
+        lock_row(oldest)
+
+
 def _check(intake: Intake) -> None:
     intake.name, intake.location = intake.name.strip(), intake.location.strip()
     intake.pattern = intake.pattern.strip()
@@ -165,10 +193,7 @@ def _check_number(value: int, least: int, most: int, field: str) -> None:
 
 def _check_own_place(user: User, intake: Intake) -> None:
     """Two folders inside each other would take every file twice. Holds whoever else asks."""
-    # Of folders that are not there yet none can be locked: the oldest viewpoint stands for all.
-    oldest = Viewpoint.objects.order_by("pk").first()
-    if oldest:
-        lock_row(oldest)
+    hold_places()
     for other in Intake.objects.exclude(pk=intake.pk):
         if overlap(intake.location, other.location):
             raise _watched_already(user, other)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -28,6 +29,7 @@ from .access import require
 from .audit import record
 from .locking import lock_row
 from .products import good_dataset
+from .visible import visible
 
 Trigger = TrainingRun.Trigger
 MOST_SELECTED = 2000
@@ -45,6 +47,11 @@ class Changes:
     left_out: QuerySet[DatasetImage]
     gone: QuerySet[SnapshotImage]
     usable: int
+
+    @property
+    def missing(self) -> int:
+        """How many more good parts it takes before a run can be started."""
+        return max(0, training.MIN_PICTURES - self.usable)
 
 
 def changes(viewpoint: Viewpoint) -> Changes:
@@ -84,6 +91,16 @@ class Proposed:
     added: list[DatasetImage] = field(default_factory=list)
     already: int = 0
     viewpoints: list[Viewpoint] = field(default_factory=list)
+
+
+def parts_named(user: User, keys: Iterable[UUID]) -> list[Inspection]:
+    """The inspections that somebody chose. Raises UserError where they may not see one of them,
+    or it is gone: then they chose from another list than the one that is there."""
+    wanted = set(keys)
+    found = list(visible(user, Inspection).filter(pk__in=wanted))
+    if len(found) < len(wanted):
+        raise UserError("no_such_part", "A chosen part is not there any more.", field="inspections")
+    return found
 
 
 def propose_good_parts(user: User | None, inspections: Iterable[Inspection]) -> Proposed:

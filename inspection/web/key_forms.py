@@ -19,6 +19,7 @@ NOUNS: dict[str, str | Promise] = {
     "models": _("Models and gates"),
     "inspections": _("Inspections, batches and reports"),
     "report_schedules": _("Report schedules"),
+    "intakes": _("Watched folders"),
     "reviews": _("Reviews, reason codes and escapes"),
     "operating_points": _("Operating points"),
     "webhooks": _("Webhooks"),

@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from inspection.models import Role
 from tests.factories.api_key import key_of
-from tests.factories.plant import Plant, build
+from tests.factories.plant import WATCHED, Plant, build
 from tests.factories.user import UserFactory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,12 +57,13 @@ OF_ADDRESS = {
     "models": ["model", "candidate", "retired"],
     "gates": ["gate"],
     "batches": ["batch", "rescored"],
-    "inspections": ["inspection", "fresh"],
+    "inspections": ["inspection", "fresh", "passed"],
     "reviews": ["review"],
     "reason_codes": ["reason"],
     "escapes": ["escape"],
-    "reports": ["report", "made"],
+    "reports": ["report", "made", "unsent"],
     "report_schedules": ["schedule", "ended"],
+    "intakes": ["intake", "halted"],
     "drift_alerts": ["drift"],
     "endpoints": ["endpoint", "off"],
     "audit": ["event"],
@@ -77,6 +78,7 @@ OF_BODY = {
     "dataset": ["dataset", "golden"],
     "image": ["image", "loose"],
     "inspection": ["inspection", "fresh"],
+    "inspections": ["inspection", "passed"],
     "model": ["model", "candidate"],
 }
 SAID = {"lot": "L-7", "serial_number": "SN1", "product": "BOARD-A", "station": "AOI-1"}
@@ -97,7 +99,8 @@ def _noun(path: str) -> str:
 
 
 @pytest.fixture
-def plant() -> Plant:
+def plant(settings: Any) -> Plant:
+    settings.INTAKE_ROOTS = [WATCHED]
     return build()
 
 
@@ -210,7 +213,10 @@ def _name_rows(plant: Plant, schema: dict[str, Any]) -> None:
     for field, told in schema.get("properties", {}).items():
         if field in OF_BODY:
             keys = [plant.keys[row] for row in OF_BODY[field]]
-            schema["properties"][field] = _among(told, keys)
+            if told.get("type") == "array":
+                schema["properties"][field] = {**told, "items": _among(told["items"], keys)}
+            else:
+                schema["properties"][field] = _among(told, keys)
         elif field in SAID:
             schema["properties"][field] = _among(told, [SAID[field]])
 

@@ -16,6 +16,7 @@ from inspection.models import (
     DriftAlert,
     EventType,
     GateCheck,
+    IntakeFile,
     JobState,
     ModelVersion,
     Notification,
@@ -46,6 +47,7 @@ from .dataset import DatasetFactory, DatasetImageFactory, DatasetSnapshotFactory
 from .exchange import EndpointFactory
 from .files import picture
 from .inspection import ImageResultFactory, InspectionFactory, InspectionImageFactory
+from .intake import IntakeFactory
 from .membership import MembershipFactory
 from .model_version import ModelVersionFactory
 from .product import ProductFactory
@@ -56,6 +58,8 @@ from .training_run import TrainingRunFactory
 from .unit import LotFactory, UnitFactory
 from .user import UserFactory
 from .viewpoint import ViewpointFactory
+
+WATCHED = "/srv/machines"  # below it folders may be watched, where a test allows it
 
 
 @dataclass
@@ -175,6 +179,9 @@ def _parts(plant: Plant) -> None:
         batch=judged, unit=plant.unit, lot=plant.lot, station=plant.station, is_record=True
     )
     rows["fresh"] = InspectionFactory(batch=judged, lot=plant.lot)
+    rows["passed"] = InspectionFactory(batch=judged, lot=plant.lot, verdict="Passed")
+    taken, _ = images.store_image(plant.owner, "passed.png", io.BytesIO(picture(3)))
+    InspectionImageFactory(inspection=plant.passed, image=taken)
     seen = InspectionImageFactory(inspection=plant.inspection, image=plant.image)
     names = {f"{name}_key": stored(name) for name in ("view", "restored", "heatmap")}
     rows["result"] = ImageResultFactory(picture=seen, **names)
@@ -203,6 +210,15 @@ def _around(plant: Plant) -> None:
         file_key=stored("report.csv"),
     )
     assert isinstance(plant.made, Report)
+    rows["unsent"] = ReportFactory(
+        lot=plant.lot,
+        product=plant.product,
+        state=JobState.DONE,
+        file_key=stored("unsent.csv"),
+        mail_to=["quality@plant.example"],
+        mail_state=Report.Mail.FAILED,
+        mail_error="The mail server refused it.",
+    )
     rows["person"] = UserFactory()
     rows["gone"] = UserFactory(is_active=False)
     rows["membership"] = MembershipFactory(user=plant.person, product=plant.product)
@@ -214,6 +230,18 @@ def _around(plant: Plant) -> None:
         on_drift=True,
         least_new=20,
         settings=retraining.usual_settings(plant.viewpoint),
+    )
+    watched = {"viewpoint": plant.viewpoint, "created_by": plant.owner, "stable_seconds": 5}
+    rows["intake"] = intake = IntakeFactory(**watched, location=f"{WATCHED}/aoi3")
+    rows["halted"] = IntakeFactory(**watched, location=f"{WATCHED}/aoi4", paused_at=timezone.now())
+    rows["dropped"] = IntakeFile.objects.create(
+        intake=intake,
+        path="L-7_SN1_1.png",
+        path_hash="0" * 64,
+        size=9,
+        same_since=timezone.now(),
+        outcome=IntakeFile.Outcome.ACCEPTED,
+        inspection=plant.inspection,
     )
     of_lots = {"product": plant.product, "kind": ReportKind.LOT_CSV}
     rows["schedule"] = ReportScheduleFactory(**of_lots)

@@ -293,6 +293,9 @@ SPECTACULAR_SETTINGS = {
         "DatasetPurposeEnum": "inspection.models.Dataset.Purpose",
         "ModelStateEnum": "inspection.models.ModelVersion.State",
         "GateStateEnum": "inspection.models.GateCheck.State",
+        "MailStateEnum": "inspection.models.Report.Mail",
+        "IntakeOutcomeEnum": "inspection.models.IntakeFile.Outcome",
+        "OutcomeEnum": ["accepted", "refused"],  # of a resumable upload
         # the same where a serializer names the values alone
         "ResultValueEnum": "inspection.models.Verdict.values",
         "VerificationValueEnum": "inspection.models.ReviewState.values",

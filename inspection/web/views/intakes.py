@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -25,9 +25,8 @@ ACTS = {"pause": intakes.pause_intake, "resume": intakes.resume_intake}
 @require_safe
 def index(request: SignedIn) -> HttpResponse:
     """Every watched folder of products that the person sees, with counts and the last error."""
-    by_outcome = {outcome: Count("files", filter=Q(files__outcome=outcome)) for outcome in OUTCOMES}
     context = {
-        "intakes": visible(request.user, Intake).annotate(**by_outcome).order_by("name"),
+        "intakes": intakes.with_counts(visible(request.user, Intake)).order_by("name"),
         "may_make": _viewpoints(request).exists(),
         "roots": settings.INTAKE_ROOTS,
         "rights": Rights(request.user, None),
@@ -117,11 +116,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
 
 
 def _narrowed(intake: Intake, asked: dict[str, str]) -> QuerySet[IntakeFile]:
-    files = intake.files.select_related("inspection").order_by("-id")
-    if asked["outcome"] in OUTCOMES:
-        files = files.filter(outcome=asked["outcome"])
-    if asked["path"]:
-        files = files.filter(path__icontains=asked["path"])
+    files = intakes.files_of(intake, outcome=asked["outcome"], path=asked["path"])
     if asked["after"]:
         files = files.filter(pk__lt=_key(asked["after"]))
     return files

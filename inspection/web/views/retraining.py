@@ -12,12 +12,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from inspection.errors import UserError
-from inspection.models import Inspection, RetrainingPlan, TrainingRun, Viewpoint
+from inspection.models import RetrainingPlan, TrainingRun, Viewpoint
 from inspection.services import retraining, retraining_plans
 from inspection.services.retraining import Settings
-from inspection.services.training import MIN_PICTURES, expected_seconds
+from inspection.services.training import expected_seconds
 from inspection.web import reads_models, words
-from inspection.web.access import Rights, SignedIn, explains, visible
+from inspection.web.access import Rights, SignedIn, explains
 
 from .products import product_and_viewpoint
 
@@ -45,7 +45,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "added": _tiles(found.added.order_by("-id")),
         "left_out": _tiles(found.left_out.order_by("-id")),
         "gone": _tiles(found.gone.order_by("-id")),
-        "missing": max(0, MIN_PICTURES - found.usable),
+        "missing": found.missing,
         "settings": settings,
         "expected": expected_seconds(settings.preset, settings.budget_minutes),
         "presets": TrainingRun.Preset.choices,
@@ -103,9 +103,7 @@ def good_parts(request: SignedIn) -> HttpResponse:
         wanted = {UUID(key) for key in keys}
     except ValueError:
         raise UserError("no_such_part", _("A chosen part is not there any more.")) from None
-    chosen = list(visible(request.user, Inspection).filter(pk__in=wanted))
-    if len(chosen) < len(wanted):
-        raise UserError("no_such_part", _("A chosen part is not there any more."))
+    chosen = retraining.parts_named(request.user, wanted)
     proposed = retraining.propose_good_parts(request.user, chosen)
     said = _("{n} pictures joined the good parts; {already} were there already.")
     messages.success(request, said.format(n=len(proposed.added), already=proposed.already))

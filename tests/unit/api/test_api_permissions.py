@@ -12,7 +12,7 @@ from inspection.policies import ADMINISTER, MANAGE, REVIEW, VIEW
 from tests.factories.api_key import Program, key_of
 from tests.factories.files import picture
 from tests.factories.membership import MembershipFactory
-from tests.factories.plant import Plant, build
+from tests.factories.plant import WATCHED, Plant, build
 from tests.factories.user import UserFactory
 from tests.unit.api.routes import routes
 
@@ -52,6 +52,13 @@ DAILY = {
     "hour": 6,
     "recipients": ["quality@plant.example"],
 }
+FOLDER = {
+    "name": "Another",
+    "viewpoint": "{viewpoint}",
+    "location": f"{WATCHED}/aoi9",
+    "pattern": "{{serial}}.png",
+}
+PREVIEW = "intakes/preview?pattern=%7Bserial%7D.png&names=SN1.png"
 TABLE = [
     Row("GET", "", 200),
     Row("GET", "me", 200),
@@ -65,6 +72,10 @@ TABLE = [
     Row("GET", "viewpoints", 200),
     Row("GET", "viewpoints/{viewpoint}", 200),
     Row("PATCH", "viewpoints/{viewpoint}", 200, MANAGE, {"symmetries": ["shift"]}),
+    Row("GET", "viewpoints/{viewpoint}/changes", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/added", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/left_out", 200),
+    Row("GET", "viewpoints/{viewpoint}/changes/gone", 200),
     Row("POST", "inspections/{fresh}/golden", 201, MANAGE, {"label": "good", "must": True}),
     Row(
         "POST",
@@ -145,6 +156,7 @@ TABLE = [
     Row("GET", "inspections/{inspection}", 200),
     Row("GET", "inspections/{inspection}/pictures", 200),
     Row("GET", "inspections/{inspection}/pictures/0/view", 200),
+    Row("POST", "inspections/learn", 201, MANAGE, {"inspections": ["{passed}"]}),
     Row("GET", "reviews", 200),
     Row("GET", "reviews/{review}", 200),
     Row("POST", "reviews", 201, REVIEW, {"inspection": "{fresh}", "state": "DefectConfirmed"}),
@@ -162,6 +174,8 @@ TABLE = [
     Row("POST", "reports", 201, VIEW, {"product": "BOARD-A", "kind": "lot_csv", "lot": "L-7"}),
     Row("POST", "reports/{report}/cancel", 200, MANAGE),
     Row("DELETE", "reports/{made}", 204, MANAGE),
+    Row("GET", "reports/{made}/mail", 200),
+    Row("POST", "reports/{unsent}/mail", 200, MANAGE),
     Row("GET", "report_schedules", 200),
     Row("GET", "report_schedules/{schedule}", 200),
     Row("POST", "report_schedules", 201, MANAGE, DAILY),
@@ -169,6 +183,16 @@ TABLE = [
     Row("DELETE", "report_schedules/{schedule}", 204, MANAGE),
     Row("POST", "report_schedules/{ended}/enable", 200, MANAGE),
     Row("POST", "report_schedules/{schedule}/disable", 200, MANAGE),
+    Row("GET", "intakes", 200),
+    Row("POST", "intakes", 201, MANAGE, FOLDER),
+    Row("GET", "intakes/{intake}", 200),
+    Row("PATCH", "intakes/{intake}", 200, MANAGE, {"quiet_minutes": 20}),
+    Row("POST", "intakes/{intake}/pause", 200, MANAGE),
+    Row("POST", "intakes/{halted}/resume", 200, MANAGE),
+    Row("GET", "intakes/standing", 200),
+    Row("GET", "intakes/{intake}/standing", 200),
+    Row("GET", "intakes/{intake}/files", 200),
+    Row("GET", PREVIEW, 200),
     Row("GET", "drift_alerts", 200),
     Row("GET", "drift_alerts/{drift}", 200),
     Row("GET", "endpoints", 200),
@@ -208,7 +232,8 @@ OPEN_TO_ALL = {"stations/{station}"}  # they belong to no product
 
 
 @pytest.fixture
-def plant() -> Plant:
+def plant(settings: Any) -> Plant:
+    settings.INTAKE_ROOTS = [WATCHED]
     return build()
 
 
@@ -316,6 +341,8 @@ def unit(plant: Plant) -> dict[str, Any]:
 
 
 def _filled(value: Any, plant: Plant) -> Any:
+    if isinstance(value, list):
+        return [_filled(one, plant) for one in value]
     return value.format(**plant.keys) if isinstance(value, str) and "{" in value else value
 
 
