@@ -85,7 +85,8 @@ class ScheduleQuery(OfProduct):
 
 class ReportSchedules(Nouns[ReportSchedule]):
     """Reports that are made by themselves and sent by e-mail. A lot report is made of every lot
-    of which something was judged in the day or week before."""
+    of which something was judged in the day or week before; after a change of its time, since
+    its last report."""
 
     noun = "report_schedules"
     model = ReportSchedule

@@ -70,7 +70,7 @@ def main(scope: Scope, sums: Sums, before: Sums | None, waiting: tuple[int, int]
             _("Decisions of record: the first inspection of each unit. Retests are not counted."),
             defects(scope),
         ),
-        _share(
+        _figure(
             "fpy_raw",
             _("FPY, raw"),
             kpis.fpy_raw(sums),
@@ -79,7 +79,7 @@ def main(scope: Scope, sums: Sums, before: Sums | None, waiting: tuple[int, int]
             defects(scope, verdict="pass"),
             _change(kpis.fpy_raw, sums, before, better_up=True),
         ),
-        _share(
+        _figure(
             "fpy_verified",
             _("FPY, verified"),
             kpis.fpy_verified(sums),
@@ -106,7 +106,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
     rejected = defects(scope, review=ReviewState.REJECTED)
     false_calls, units = kpis.false_call_ppm(sums), kpis.false_called_units(sums)
     return [
-        _ppm(
+        _figure(
             "false_calls",
             _("False calls"),
             false_calls,
@@ -114,8 +114,10 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             _("Called by the machine, rejected by a person, per million opportunities."),
             rejected,
             _change(kpis.false_call_ppm, sums, before, better_up=False),
+            in_words=_ppm,
+            unit=_("ppm"),
         ),
-        _share(
+        _figure(
             "overkill",
             _("Overkill"),
             kpis.overkill(sums),
@@ -124,7 +126,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             rejected,
             _change(kpis.overkill, sums, before, better_up=False),
         ),
-        _share(
+        _figure(
             "escapes",
             _("Escapes"),
             kpis.escape_rate(sums, downstream),
@@ -134,7 +136,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             unknown=_("no escape was ever reported"),
         ),
         _audited(scope, sums),
-        _ppm(
+        _figure(
             "dpmo",
             _("DPMO, in process"),
             kpis.dpmo(sums),
@@ -142,6 +144,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             _("Defects that a person confirmed, per million opportunities."),
             defects(scope, review=ReviewState.CONFIRMED),
             _change(kpis.dpmo, sums, before, better_up=False),
+            in_words=_ppm,
         ),
     ]
 
@@ -198,7 +201,7 @@ def _change(
     return Change(text, gap > 0, tone)
 
 
-def _share(
+def _figure(
     key: str,
     label: str,
     figure: Figure,
@@ -206,25 +209,20 @@ def _share(
     about: str,
     url: str,
     change: Change | None = None,
+    *,
+    in_words: Callable[[float], str] | None = None,
+    unit: str = "",
     unknown: str = "",
 ) -> Tile:
-    value, unit = _text(figure, percent)
+    """A share, or what `in_words` makes of the value, with `unit` where there is a value."""
+    value, own_unit = _text(figure, in_words or percent)
     said = unknown if unknown and figure.why == Why.UNKNOWN else below % _parts(figure)
+    unit = own_unit or (unit if figure.value is not None else "")
     return Tile(key, label, value, unit, said, about, url, change)
 
 
-def _ppm(
-    key: str,
-    label: str,
-    figure: Figure,
-    below: str,
-    about: str,
-    url: str,
-    change: Change | None = None,
-) -> Tile:
-    value, _unit = _text(figure, lambda ppm: number(ppm, 1 if ppm < 10 else 0))
-    unit = _("ppm") if key == "false_calls" and figure.value is not None else ""
-    return Tile(key, label, value, unit, below % _parts(figure), about, url, change)
+def _ppm(value: float) -> str:
+    return number(value, 1 if value < 10 else 0)
 
 
 def _parts(figure: Figure) -> dict[str, str]:
