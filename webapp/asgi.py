@@ -33,7 +33,7 @@ application = ProtocolTypeRouter(
 )
 
 # Who comes back from the database with a row waits for the lock of a thread that renders: a
-# millisecond at most, instead of five for each of a page's sixteen questions.
+# millisecond at most instead of five, for each question that a page asks.
 sys.setswitchinterval(0.001)
 
 # What is loaded by now stays: without this the garbage collector walks through all of it every

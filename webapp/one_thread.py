@@ -1,14 +1,16 @@
 """Django's ASGI handler with one change of threads per request, and threads that are kept.
 
-Under ASGI Django runs every middleware that it brings in a thread of its own accord: sixteen hops
-for each page, and each may wait for the interpreter's lock while another page is rendered. Here
-the whole chain, and the view, run in the request's one thread. Views that are asynchronous so
-that waiting holds no thread are asked through the plain handler instead.
+Under ASGI Django runs every middleware that it brings in a thread of its own accord: two hops and
+more for each, and each may wait for the interpreter's lock while another page is rendered. Here
+the whole chain, and the view, run in the request's one thread. Views that wait for something else
+are asked through the plain handler instead, and in threads of their own.
 
 Nor is a thread begun for each request, and another one that waits for its end: the event loop
 stands still until a new thread has had the lock once.
 """
 
+import itertools
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.db import connections
 from django.http import HttpResponseBase
 from django.urls import reverse
 
@@ -31,12 +34,13 @@ class OneThread(ASGIHandler):
         return await sync_to_async(self.get_response, thread_sensitive=True)(request)
 
 
-# Names of views that wait for something else: they must not hold a thread, nor a database
-# connection.
+# Names of views that wait for something else: they must hold no thread of the pages', and no
+# database connection.
 WAITING = ("api-inspection-list",)
 
 
-MOST_IDLE = 32
+log = logging.getLogger(__name__)
+MOST_IDLE = 32  # about twice as many as may have a connection to the database at once
 
 
 class Threads:
@@ -44,11 +48,12 @@ class Threads:
 
     def __init__(self) -> None:
         self._idle: deque[ThreadPoolExecutor] = deque()
+        self._numbers = itertools.count(1)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """All that is thread sensitive within runs in one thread, which is nobody else's."""
-        executor = self._idle.pop() if self._idle else ThreadPoolExecutor(1, "request")
+        executor = self._idle.pop() if self._idle else self._new()
         try:
             async with ThreadSensitiveContext(executor=executor):
                 yield
@@ -56,7 +61,15 @@ class Threads:
             # By its own thread: a request that was broken off may have left it work to finish.
             executor.submit(self._take_back, executor)
 
+    def _new(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, f"request-{next(self._numbers)}")
+
     def _take_back(self, executor: ThreadPoolExecutor) -> None:
+        """Keep it, unless there are enough: a few more where many come back at once."""
+        try:
+            connections.close_all()  # Django does not where a stream broke off
+        except Exception:
+            log.exception("a request's connection could not be given back")
         if len(self._idle) < MOST_IDLE:
             self._idle.append(executor)
         else:
@@ -67,10 +80,12 @@ class Http:
     """Pages and most of the API through one thread each, waiting views through Django's own."""
 
     def __init__(self) -> None:
-        self.one_thread, self.plain, self.threads = OneThread(), ASGIHandler(), Threads()
+        self.one_thread, self.plain = OneThread(), ASGIHandler()
+        # Who waits keeps a thread for as long: it must not be one that a page could have.
+        self.threads, self.threads_of_waiting = Threads(), Threads()
         self.waiting = {reverse(name) for name in WAITING}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         waits = scope["path"].rstrip("/") in self.waiting
-        async with self.threads.one():
+        async with (self.threads_of_waiting if waits else self.threads).one():
             await (self.plain if waits else self.one_thread)(scope, receive, send)

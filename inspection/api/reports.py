@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -169,15 +169,19 @@ class MailOut(serializers.ModelSerializer[Report]):
     )
     to = serializers.ListField(child=serializers.CharField(), source="mail_to")
     tries = serializers.IntegerField(source="mail_tries")
-    next_try_at = serializers.DateTimeField(
-        source="mail_after", allow_null=True, help_text="while it waits after a try"
-    )
+    next_try_at = serializers.SerializerMethodField(help_text="while it waits after a try")
     sent_at = serializers.DateTimeField(source="mailed_at", allow_null=True)
     error = serializers.CharField(source="mail_error", help_text="of the last try")
 
     class Meta:
         model = Report
         fields = ("id", "state", "to", "tries", "next_try_at", "sent_at", "error")
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_try_at(self, report: Report) -> str | None:
+        if report.mail_state != Report.Mail.WAITING or report.mail_after is None:
+            return None
+        return serializers.DateTimeField().to_representation(report.mail_after)
 
 
 class ReportMails(Nouns[Report]):

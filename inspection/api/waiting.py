@@ -14,10 +14,10 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 
 from inspection.errors import UserError
-from inspection.live.waiting import let_go, verdict_within
+from inspection.live.waiting import LONGEST_S, let_go, verdict_within
 from inspection.services import image_stores
 
-MOST_AT_ONCE = 12
+MOST_AT_ONCE = 12  # fewer than the pool of the database has: pages ask too
 FETCHED_AT_ONCE = 16
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
 Found = dict[str, IO[bytes] | UserError]  # what was fetched, by its address
@@ -43,8 +43,9 @@ def waits(view: Callable[..., Any]) -> Any:
         if seconds and key and await verdict_within(key, seconds):
             async with _turn():
                 response = await sync_to_async(_and_let_go)(response.ask_again)
-        if seconds and response.status_code < 300:  # also where the verdict was there at once
-            response["Preference-Applied"] = f"wait={seconds:.0f}"
+        if seconds and request.method == "POST" and response.status_code < 300:
+            # Also where the verdict was there at once.
+            response["Preference-Applied"] = f"wait={min(seconds, LONGEST_S):.0f}"
         answer: HttpResponseBase = response
         return answer
 

@@ -37,7 +37,8 @@ class ReportSchedule(Keyed):
     next_since = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="where the next report begins after a change of its time; else a day or week",
+        help_text="where the next report begins after a change of its time, or once it is sent "
+        "again; else a day or week before its end",
     )
     ended_at = models.DateTimeField(null=True, blank=True, help_text="nothing more is sent")
 

@@ -92,6 +92,8 @@ def edit_intake(user: User, intake: Intake, **fields: Any) -> Intake:
     require(user, policies.MANAGE, intake.viewpoint.product)
     if unknown := set(fields) - set(FIELDS):
         raise ValueError(f"no such field: {unknown}")
+    if not fields:
+        return intake
     before = _seen(intake)
     for name, value in fields.items():
         setattr(intake, name, value)
@@ -155,7 +157,7 @@ def with_counts(intakes: QuerySet[Intake]) -> QuerySet[Intake]:
 def files_of(intake: Intake, *, outcome: str = "", path: str = "") -> QuerySet[IntakeFile]:
     """What became of its files, newest first: all, or those of one outcome and whose path
     contains `path`."""
-    files = intake.files.select_related("inspection").order_by("-id")
+    files = intake.files.order_by("-id")
     if outcome in IntakeFile.Outcome.values:
         files = files.filter(outcome=outcome)
     return files.filter(path__icontains=path) if path else files

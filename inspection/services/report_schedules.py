@@ -119,8 +119,9 @@ def resume_schedule(user: User, schedule: ReportSchedule) -> ReportSchedule:
         schedule.refresh_from_db()
         if schedule.enabled:
             raise WrongState("already_on", "{schedule} is sent already.", schedule=schedule)
-        schedule.ended_at = schedule.next_since = None
+        schedule.ended_at = None
         schedule.next_at = following(schedule, timezone.now())
+        schedule.next_since = _days(timezone.localtime(schedule.next_at), -_step(schedule).days)
         schedule.save(update_fields=["ended_at", "next_at", "next_since"])
         record(
             user,
@@ -166,9 +167,10 @@ def order_due(now: datetime | None = None) -> int:
 
 def _order(schedule: ReportSchedule, now: datetime) -> int:
     """Move the schedule on and order its reports, in one transaction. What a clock that stood
-    still has missed is not made up for: only the newest period is reported."""
+    still has missed is not made up for: only the newest period is reported, or, after a change
+    of its time, all since the last report."""
     until = latest(schedule, now)
-    since = schedule.next_since or until - _step(schedule)
+    since = schedule.next_since or _days(timezone.localtime(until), -_step(schedule).days)
     same = {name: getattr(schedule, name) for name in ("next_at", "next_since", *TIMES)}
     with transaction.atomic():
         taken = ReportSchedule.objects.filter(pk=schedule.pk, ended_at=None, **same).update(

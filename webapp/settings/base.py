@@ -185,7 +185,10 @@ elif _database["ENGINE"].endswith("postgresql"):
     }
     if env.bool("DATABASE_POOL", default=False):
         _database["CONN_MAX_AGE"] = 0
-        _database["OPTIONS"]["pool"] = {"max_size": 15, "timeout": 5}
+        _database["OPTIONS"]["pool"] = {
+            "max_size": env.int("DATABASE_POOL_SIZE", default=15),
+            "timeout": 5,
+        }
 
 # --- Redis: queue, live pushes, cache --------------------------------------------------
 # `make demo` starts a Redis of its own and sets REDIS_URL; nothing ever guesses a port.

@@ -117,6 +117,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
 
 def _narrowed(intake: Intake, asked: dict[str, str]) -> QuerySet[IntakeFile]:
     files = intakes.files_of(intake, outcome=asked["outcome"], path=asked["path"])
+    files = files.select_related("inspection")
     if asked["after"]:
         files = files.filter(pk__lt=_key(asked["after"]))
     return files

@@ -135,6 +135,8 @@ def test_what_is_not_said_stays_and_the_rights_are_those_of_who_changed_it(
     assert (told["quiet_minutes"], told["station"], told["name"]) == (20, "AOI-3", "AOI 3")
     assert told["created_by"] == "ida"
     assert program.json("PATCH", at, {"station": None}).json()["station"] is None
+    Intake.objects.update(created_by=UserFactory(username="another"))
+    assert program.json("PATCH", at, {}).json()["created_by"] == "another", "nothing was changed"
     first, second = events("edited")
     assert (first.before["quiet_minutes"], first.after["quiet_minutes"]) == (15, 20)
     assert second.after["station"] == ""

@@ -1,6 +1,7 @@
 """Mails of reports by program: what became of one, and sending it again."""
 
 import pytest
+from django.utils import timezone
 
 from inspection.models import SCOPES, AuditEvent, JobState, Report
 from inspection.services import report_mail
@@ -62,6 +63,14 @@ def test_only_what_failed_is_sent_again(program: Program, report: Report, state:
     assert (refused.status_code, refused.json()["code"]) == (409, "not_failed")
     report.refresh_from_db()
     assert report.mail_state == state
+
+
+def test_the_next_try_is_told_only_while_it_waits(program: Program, report: Report) -> None:
+    after = timezone.now()
+    for state, told in ((Mail.WAITING, True), (Mail.SENDING, False)):
+        Report.objects.update(mail_state=state, mail_after=after)
+        seen = program.json("GET", f"reports/{report.pk}/mail").json()["next_try_at"]
+        assert bool(seen) == told
 
 
 def test_a_report_that_was_not_made_is_not_sent(program: Program, report: Report) -> None:
