@@ -2,21 +2,26 @@
 import { $, chartFont, make, resolved, say } from "./kit.js";
 
 const HEIGHT = 240;
+const HOUR = 3600;
+const DAY = 24 * HOUR;
+// Between two words of the axis: never less than they tell apart.
+const HOURS = [1, 2, 3, 4, 6, 8, 12, 24].map((n) => n * HOUR);
+const DAYS = [1, 2, 3, 4, 5, 7, 10, 14, 21, 30, 60, 90].map((n) => n * DAY);
 
 /** Days (or hours) of the plant, in the words of the page's language. */
 function clock(place, at) {
-  const hours = at.length > 1 && at[1] - at[0] < 7200;
+  const hours = at.length > 1 && at[1] - at[0] < 2 * HOUR;
   const zone = { timeZone: place.dataset.zone };
   const words = (options) => new Intl.DateTimeFormat(document.documentElement.lang, { ...zone, ...options });
   const short = words(hours ? { hour: "2-digit", minute: "2-digit" } : { day: "numeric", month: "short" });
   const long = words({ weekday: "short", day: "numeric", month: "short", ...(hours ? { hour: "2-digit", minute: "2-digit" } : {}) });
-  return { short: (s) => short.format(s * 1000), long: (s) => long.format(s * 1000) };
+  return { steps: hours ? HOURS : DAYS, short: (s) => short.format(s * 1000), long: (s) => long.format(s * 1000) };
 }
 
 function frame(time, format) {
   const axis = { stroke: resolved("--k-dim"), grid: { stroke: resolved("--k-line"), width: 1 }, ticks: { show: false }, font: chartFont() };
   return [
-    { ...axis, size: 28, space: 64, values: (_, splits) => splits.map(time.short) },
+    { ...axis, size: 28, space: 64, incrs: time.steps, values: (_, splits) => splits.map(time.short) },
     { ...axis, size: 52, space: 36, values: (_, splits) => splits.map(format) },
   ];
 }
