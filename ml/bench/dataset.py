@@ -1,11 +1,14 @@
-"""A set to measure on: a folder in MVTec AD's layout.
+"""A set to measure on: a folder in MVTec AD's layout, or in one of its relatives.
 
 `train/good`, `test/good`, `test/<kind of defect>`, and where there are any the defects' masks in
-`ground_truth/<kind>`, named like the picture with or without `_mask`.
+`ground_truth/<kind>`, named like the picture with or without `_mask`. Good parts may also be called
+`ok` (BTAD) or `normal`, and lie in the folder itself beside `test`. VisA as it is published
+(`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split_csv/1cls.csv`.
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml.commands.folders import SUFFIXES, pictures_under
+from ml.commands.folders import (
+    GOOD_NAMES,
+    MASK_FOLDERS,
+    SUFFIXES,
+    child,
+    good_pictures,
+    masks_beside,
+    pictures_under,
+)
 
 GOOD = "good"
 EDGE = 512  # long edge at which maps and masks meet; larger masks would cost memory, not accuracy
@@ -56,19 +67,18 @@ class BenchSet:
 def read_set(root: Path) -> BenchSet:
     """Look through a folder. Raises BenchError where normals or defects are missing."""
     root = root.resolve()
-    train = pictures_under(root / "train" / GOOD)
-    test = [
-        _test_picture(root, path)
-        for path in pictures_under(root / "test")
-        if path.parent != root / "test"
-    ]
+    visa = None if child(root, "train") else child(child(root, "data") or root, "images")
+    train, test = _divided(root, visa) if visa else _laid_out(root)
     for what, there in (
         ("train/good has no pictures", bool(train)),
         ("test/good has no pictures", any(not p.defect for p in test)),
         ("test has no folder with pictures of defects", any(p.defect for p in test)),
     ):
         if not there:
-            raise BenchError(f"{root}: {what}; the bench needs MVTec AD's layout.")
+            raise BenchError(
+                f"{root}: {what}; the bench needs MVTec AD's layout: train/good, test/good, "
+                "test/<kind of defect> (good may be called ok or normal)."
+            )
     return BenchSet(root.name, root, train, test)
 
 
@@ -82,18 +92,71 @@ def read_sets(roots: list[Path]) -> list[BenchSet]:
     return sets
 
 
-def _test_picture(root: Path, path: Path) -> TestPicture:
-    inside = path.relative_to(root / "test")
-    kind = inside.parts[0]
-    mask = None if kind == GOOD else _mask_of(root / "ground_truth" / inside.parent, path.stem)
+def _laid_out(root: Path) -> tuple[list[Path], list[TestPicture]]:
+    """Training normals and test pictures by the folders that they lie in."""
+    try:
+        train = good_pictures(root)
+    except ValueError as error:
+        raise BenchError(str(error)) from error
+    folder = child(root, "test") or root / "test"
+    pictures = [path for path in pictures_under(folder) if path.parent != folder]
+    beside = masks_beside(pictures)
+    masks = set(beside.values())
+    test = [
+        _test_picture(root, folder, path, beside.get(path))
+        for path in pictures
+        if path not in masks
+    ]
+    return train, test
+
+
+def _test_picture(root: Path, folder: Path, path: Path, beside: Path | None) -> TestPicture:
+    inside = path.relative_to(folder)
+    kind = _kind(inside.parts[0])
+    mask = None
+    if kind != GOOD:
+        mask = beside or _mask_of(child(root, *MASK_FOLDERS), inside.parent.parts, path.stem)
     return TestPicture(inside.as_posix(), path, kind, mask)
 
 
-def _mask_of(folder: Path, stem: str) -> Path | None:
-    candidates = (
-        folder / f"{name}{s}" for name in (f"{stem}_mask", stem) for s in sorted(SUFFIXES)
-    )
+def _kind(folder: str) -> str:
+    return GOOD if folder.lower() in GOOD_NAMES else folder
+
+
+def _mask_of(truth: Path | None, inside: tuple[str, ...], stem: str) -> Path | None:
+    """The mask in `truth`/`inside`, whatever its format."""
+    for name in inside:
+        truth = truth and child(truth, name.lower())
+    if truth is None:
+        return None
+    names = (f"{stem}{ending}" for ending in ("_mask", "", "_label", "_gt", "_GT"))
+    suffixes = [s for suffix in sorted(SUFFIXES) for s in (suffix, suffix.upper())]
+    candidates = (truth / f"{name}{suffix}" for name in names for suffix in suffixes)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
+    """Training normals and test pictures of VisA, by the table that it is published with."""
+    table = root.parent / "split_csv" / "1cls.csv"
+    train, test = [], []
+    try:
+        with table.open(newline="") as handle:
+            lines = [line for line in csv.DictReader(handle) if line["object"] == root.name]
+        for line in lines:
+            path = root.parent / line["image"]
+            if line["split"] == "train":
+                train.append(path)
+                continue
+            mask = root.parent / line["mask"] if line["mask"] else None
+            name = path.relative_to(images)
+            test.append(TestPicture(name.as_posix(), path, _kind(name.parts[0]), mask))
+    except (OSError, ValueError, KeyError) as error:
+        raise BenchError(
+            f"{root} is laid out like VisA, which {table} divides into pictures to learn from and "
+            f"to test with, and that cannot be read ({error}); put it there, or sort the pictures "
+            "into train/good, test/good and test/bad."
+        ) from error
+    return sorted(train), sorted(test, key=lambda picture: picture.name)
 
 
 def comparison_size(width: int, height: int) -> tuple[int, int]:

@@ -1,20 +1,90 @@
-"""Finding pictures in folders."""
+"""Finding pictures in folders, as people and published data sets lay them out."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+# What the folder of good parts is called: by MVTec AD, by BTAD, by VisA.
+GOOD_NAMES = ("good", "ok", "normal")
+MASK_FOLDERS = ("ground_truth", "groundtruth", "gt", "masks", "mask", "labels", "label")
+BAD_NAMES = ("bad", "ko", "ng", "anomaly", "anomalies", "defect", "defects", "defective")
+# Beside good pictures these hold what must not be learnt as good.
+ASIDE = frozenset({"test", *MASK_FOLDERS, *BAD_NAMES})
+MASK_ENDINGS = ("_mask", "_label", "_gt")
 
 
 def pictures_under(root: Path) -> list[Path]:
-    """Every picture file under a folder, sorted; or the file itself."""
+    """Every picture file under a folder, sorted; or the file itself.
+
+    Hidden files and folders are passed over: systems and editors leave them, no camera does.
+    Linked folders count as folders.
+    """
     if root.is_file():
         return [root]
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, inside, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above it
+            inside.clear()
+            continue
+        seen.add(real)
+        inside[:] = [name for name in inside if _shown(name)]
+        found += [Path(folder, name) for name in files if _shown(name)]
+    return sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def child(folder: Path, *names: str) -> Path | None:
+    """The first of these names that lies in a folder as a folder, in capitals or not."""
+    if not folder.is_dir():
+        return None
+    known = {p.name.lower(): p for p in sorted(folder.iterdir(), reverse=True) if p.is_dir()}
+    return next((known[name] for name in names if name in known), None)
+
+
+def good_folder(root: Path) -> Path:
+    """Where the pictures of good parts lie: `train/good` of an MVTec layout where it exists,
+    `train/ok`, `Data/Images/Normal` and the like of others, else the folder itself."""
+    train = child(root, "train")
+    if train:
+        return child(train, *GOOD_NAMES) or train
+    images = child(child(root, "data") or root, "images")
+    return (images and child(images, *GOOD_NAMES)) or child(root, *GOOD_NAMES) or root
 
 
 def good_pictures(root: Path) -> list[Path]:
-    """`train/good` of an MVTec layout where it exists, else every picture under the folder."""
-    inside = root / "train" / "good"
-    return pictures_under(inside if inside.is_dir() else root)
+    """The pictures in the folder of good parts, without folders that hold tests, defects or masks.
+
+    Raises ValueError where masks lie beside the pictures: then defects lie among them too.
+    """
+    folder = good_folder(root)
+    pictures = [
+        path
+        for path in pictures_under(folder)
+        if not ASIDE & {part.lower() for part in path.relative_to(folder).parts[:-1]}
+    ]
+    masks = masks_beside(pictures)
+    if masks:
+        of, mask = next(iter(masks.items()))
+        raise ValueError(
+            f"{mask} looks like the mask of {of.name}, so that {folder} holds defects beside good "
+            "parts; move the pictures of good parts alone into a folder train/good."
+        )
+    return pictures
+
+
+def masks_beside(pictures: list[Path]) -> dict[Path, Path]:
+    """Picture → its mask, where that lies in the same folder (`7.jpg`, `7_label.bmp`)."""
+    known = {(path.parent, path.stem.lower()): path for path in pictures}
+    return {
+        known[where, stem.removesuffix(ending)]: path
+        for (where, stem), path in known.items()
+        for ending in MASK_ENDINGS
+        if stem.endswith(ending) and (where, stem.removesuffix(ending)) in known
+    }

@@ -22,7 +22,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
-        "--data", type=Path, required=True, help="folder of pictures, or with train/good"
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of pictures, or with train/good (or train/ok)",
     )
     add_options(p, "minutes of pre-training")
     return p
@@ -31,4 +34,4 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Pre-train; the exit status is the protocol's."""
     arguments = parser().parse_args(argv)
-    return carry_out(arguments.json, lambda emitter: pretrain(job_of(arguments), emitter))
+    return carry_out(arguments.json, lambda emitter: pretrain(job_of(arguments, emitter), emitter))

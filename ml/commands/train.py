@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml.commands.training import add_options, carry_out, job_of
+from ml.events import Emitter
 from ml.methods import DEFAULT, METHODS
 from ml.train.job import TILES, VETTING, Job
 from ml.train.run import train
@@ -17,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m ml train", description=__doc__)
     source = p.add_mutually_exclusive_group(required=True)
     source.add_argument("--job", type=Path, help="job file (docs/trainer-protocol.md)")
-    source.add_argument("--data", type=Path, help="folder of good parts, or with train/good")
+    source.add_argument(
+        "--data", type=Path, help="folder of good parts, or with train/good (or train/ok)"
+    )
     p.add_argument("--method", choices=sorted(METHODS), default=DEFAULT, help=f"default {DEFAULT}")
     add_options(p, "minutes for the whole run")
     p.add_argument(
@@ -64,14 +67,15 @@ def _zone(text: str) -> list[float]:
 def main(argv: Sequence[str]) -> int:
     """Train; the exit status is the protocol's."""
     arguments = parser().parse_args(argv)
-    return carry_out(arguments.json, lambda emitter: train(_job(arguments), emitter))
+    return carry_out(arguments.json, lambda emitter: train(_job(arguments, emitter), emitter))
 
 
-def _job(arguments: argparse.Namespace) -> Job:
+def _job(arguments: argparse.Namespace, emitter: Emitter) -> Job:
     if arguments.job:
         return Job.read(arguments.job)
     return job_of(
         arguments,
+        emitter,
         method=arguments.method,
         encoder=arguments.encoder,
         symmetries=arguments.symmetries,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml.commands.folders import good_pictures
+from ml.commands.folders import good_folder, good_pictures
 from ml.data.dataset import Source
 from ml.events import Emitter
 from ml.presets import PRESETS
@@ -37,7 +37,7 @@ def add_options(p: argparse.ArgumentParser, length: str) -> None:
     p.add_argument("--json", action="store_true", help="JSON lines even on a terminal")  # fmt: skip
 
 
-def job_of(arguments: argparse.Namespace, **more: Any) -> Job:
+def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
     """The job for pictures of a folder. Raises Refused where there is nothing to go on with."""
     if not arguments.out:
         raise Refused("bad_job", "--data needs --out, the folder to write to.")
@@ -46,9 +46,16 @@ def job_of(arguments: argparse.Namespace, **more: Any) -> Job:
     root = arguments.data.resolve()
     if not root.exists():
         raise Refused("bad_job", f"There is no folder {arguments.data}.")
+    try:
+        pictures = good_pictures(root)
+    except ValueError as error:
+        raise Refused("bad_job", str(error)) from error
+    emitter.emit(
+        "log", level="info", message=f"Good parts: {len(pictures)} pictures in {good_folder(root)}."
+    )
     return Job(
         out=arguments.out,
-        images=[Source(p.relative_to(root).as_posix(), p) for p in good_pictures(root)],
+        images=[Source(p.relative_to(root).as_posix(), p) for p in pictures],
         preset=arguments.preset,
         seed=arguments.seed,
         budget_minutes=arguments.budget,

@@ -1,0 +1,147 @@
+"""Folders as other people lay out their data sets, and what lies about in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import part
+
+from ml.__main__ import main
+from ml.bench.dataset import BenchError, BenchSet, read_set
+from ml.commands.folders import good_pictures, pictures_under
+
+Capture = pytest.CaptureFixture[str]
+
+
+def write(root: Path, *names: str) -> Path:
+    """Files by these names; what is in them does not matter here."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def listed(data: BenchSet) -> list[tuple[str, str, str | None]]:
+    """Name, kind and mask of every test picture."""
+    return [
+        (p.name, p.kind, p.mask.relative_to(data.root).as_posix() if p.mask else None)
+        for p in data.test
+    ]
+
+
+def learnt(root: Path) -> list[str]:
+    return [p.relative_to(root).as_posix() for p in good_pictures(root)]
+
+
+def test_btad_calls_good_parts_ok_and_defects_ko(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "01", "train/ok/0.bmp", "test/ok/1.bmp", "test/ko/2.bmp", "ground_truth/ko/2.png"
+    )
+    data = read_set(root)
+    assert [p.name for p in data.train] == ["0.bmp"]
+    assert listed(data) == [("ko/2.bmp", "ko", "ground_truth/ko/2.png"), ("ok/1.bmp", "good", None)]
+    assert data.defects.tolist() == [True, False]
+    assert learnt(root) == ["train/ok/0.bmp"]
+
+
+def test_capital_letters_in_names_are_no_other_names(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "a", "Train/Good/0.JPG", "Test/Good/1.JPG", "Test/Bad/2.JPG",
+        "Ground_Truth/bad/2_mask.PNG",
+    )  # fmt: skip
+    found = listed(read_set(root))
+    assert found == [
+        ("Bad/2.JPG", "Bad", "Ground_Truth/bad/2_mask.PNG"), ("Good/1.JPG", "good", None),
+    ]  # fmt: skip
+    assert learnt(root) == ["Train/Good/0.JPG"]
+
+
+def test_good_pictures_beside_a_test_folder_are_learnt_without_it(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "a", "0.png", "lot/1.png", "test/good/2.png", "test/cut/3.png",
+        "ground_truth/cut/3.png", "bad/4.png", "masks/4.png",
+    )  # fmt: skip
+    assert learnt(root) == ["0.png", "lot/1.png"]
+    assert [p.name for p in read_set(root).train] == ["0.png", "1.png"]
+    assert learnt(write(tmp_path / "b", "train/0.png", "test/ok/1.png")) == ["train/0.png"]
+
+
+def test_visa_is_divided_by_its_own_table(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "candle", *(f"Data/Images/Normal/{n}.JPG" for n in (0, 1, 2)),
+        "Data/Images/Anomaly/0.JPG", "Data/Masks/Anomaly/0.png",
+    )  # fmt: skip
+    assert learnt(root) == [f"Data/Images/Normal/{n}.JPG" for n in (0, 1, 2)]
+    with pytest.raises(BenchError, match=r"1cls\.csv"):
+        read_set(root)
+    table = write(tmp_path, "split_csv/1cls.csv") / "split_csv/1cls.csv"
+    lines = [
+        "object,split,label,image,mask",
+        "candle,train,normal,candle/Data/Images/Normal/0.JPG,",
+        "candle,train,normal,candle/Data/Images/Normal/2.JPG,",
+        "candle,test,normal,candle/Data/Images/Normal/1.JPG,",
+        "candle,test,anomaly,candle/Data/Images/Anomaly/0.JPG,candle/Data/Masks/Anomaly/0.png",
+        "capsules,test,normal,capsules/Data/Images/Normal/9.JPG,",
+    ]
+    table.write_text("\n".join(lines))
+    data = read_set(root)
+    assert [p.name for p in data.train] == ["0.JPG", "2.JPG"]
+    assert listed(data) == [
+        ("Anomaly/0.JPG", "Anomaly", "Data/Masks/Anomaly/0.png"), ("Normal/1.JPG", "good", None),
+    ]  # fmt: skip
+
+
+def test_masks_beside_the_pictures_are_no_pictures(tmp_path: Path, capsys: Capture) -> None:
+    root = write(
+        tmp_path / "a", "train/good/0.png", "test/good/1.png", "test/cut/2.png",
+        "test/cut/2_GT.png",
+    )  # fmt: skip
+    assert listed(read_set(root))[0] == ("cut/2.png", "cut", "test/cut/2_GT.png")
+    # KolektorSDD: good, defective and masks in one folder; nothing of it may be learnt as good
+    root = write(tmp_path / "k", "kos01/Part0.jpg", "kos01/Part0_label.bmp")
+    with pytest.raises(BenchError, match=r"Part0_label\.bmp"):
+        read_set(root)
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "Part0_label.bmp" in event["message"]
+    assert "train/good" in event["message"]
+
+
+def test_what_systems_and_editors_leave_is_passed_over(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / ".x/a", "train/good/0.png", "train/good/._0.png", "train/good/.DS_Store",
+        "train/good/Thumbs.db", "train/good/.ipynb_checkpoints/0.png", "__MACOSX/1.png",
+        "test/good/._1.png", "test/good/1.PNG", "test/cut/2.png",
+    )  # fmt: skip
+    (root / "test/none").mkdir()
+    names = [p.relative_to(root).as_posix() for p in pictures_under(root)]
+    assert names == ["test/cut/2.png", "test/good/1.PNG", "train/good/0.png"]
+    assert [p.kind for p in read_set(root).test] == ["cut", "good"]
+
+
+def test_linked_folders_are_folders(tmp_path: Path) -> None:
+    stored = write(tmp_path / "stored", "good/0.png", "cut/1.png")
+    root = tmp_path / "a"
+    (root / "train").mkdir(parents=True)
+    (root / "train/good").symlink_to(stored / "good")
+    (root / "test").mkdir()
+    (root / "test/good").symlink_to(stored / "good")
+    (root / "test/cut").symlink_to(stored / "cut")
+    (root / "test/loop").symlink_to(root / "test")
+    assert [p.name for p in read_set(root).test] == ["cut/1.png", "good/0.png"]
+
+
+def test_a_run_says_where_it_found_the_good_parts(tmp_path: Path, capsys: Capture) -> None:
+    root = tmp_path / "a"
+    for index in range(3):
+        path = root / f"train/ok/{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part(index).save(path)
+    write(root, "test/ko/9.png")
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[0]["message"] == f"Good parts: 3 pictures in {root / 'train/ok'}."
+    assert "add 57 more" in events[-1]["message"]
