@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml.commands.folders import good_folder, good_pictures
+from ml.commands.folders import good_folder, good_pictures, pictures_under
 from ml.data.dataset import Source
 from ml.events import Emitter
 from ml.presets import PRESETS
@@ -50,9 +50,10 @@ def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
         pictures = good_pictures(root)
     except ValueError as error:
         raise Refused("bad_job", str(error)) from error
-    emitter.emit(
-        "log", level="info", message=f"Good parts: {len(pictures)} pictures in {good_folder(root)}."
-    )
+    folder, all_there = good_folder(root), len(pictures_under(root))
+    if len(pictures) != all_there:
+        told = f"Good parts: {len(pictures)} pictures in {folder}, of {all_there} in {root}."
+        emitter.emit("log", level="info", message=told)
     return Job(
         out=arguments.out,
         images=[Source(p.relative_to(root).as_posix(), p) for p in pictures],

@@ -143,5 +143,5 @@ def test_a_run_says_where_it_found_the_good_parts(tmp_path: Path, capsys: Captur
     write(root, "test/ko/9.png")
     assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert events[0]["message"] == f"Good parts: 3 pictures in {root / 'train/ok'}."
+    assert events[0]["message"] == f"Good parts: 3 pictures in {root / 'train/ok'}, of 4 in {root}."
     assert "add 57 more" in events[-1]["message"]
