@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,15 @@ from ml.commands.folders import (
     masks_beside,
     pictures_under,
 )
+from ml.data.dataset import MAX_PIXELS
+from ml.data.pictures import PictureError, inspect_picture
 
 GOOD = "good"
 EDGE = 512  # long edge at which maps and masks meet; larger masks would cost memory, not accuracy
+# Pixels of a whole test set at most: the figures of maps take about 60 bytes for each.
+MOST_PIXELS = 64_000_000
+LEAST_EDGE = 64
+SHAPE = 0.02  # by how much a mask's aspect ratio may differ from its picture's
 
 
 class BenchError(Exception):
@@ -51,17 +58,26 @@ class TestPicture:
 
 @dataclass(frozen=True)
 class BenchSet:
-    """A set's name, its training normals and its test pictures in the order of their names."""
+    """A set's name, its training normals and its test pictures in the order of their names.
+
+    left_out: test pictures that cannot be read.
+    """
 
     name: str
     root: Path
     train: list[Path]
     test: list[TestPicture]
+    left_out: tuple[str, ...] = ()
 
     @property
     def defects(self) -> NDArray[np.bool_]:
         """(N,): which test pictures are defective."""
         return np.array([picture.defect for picture in self.test])
+
+    @property
+    def edge(self) -> int:
+        """Long edge at which the maps and masks of so many test pictures are compared."""
+        return max(LEAST_EDGE, min(EDGE, math.isqrt(MOST_PIXELS // max(1, len(self.test)))))
 
 
 def read_set(root: Path) -> BenchSet:
@@ -159,19 +175,67 @@ def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
     return sorted(train), sorted(test, key=lambda picture: picture.name)
 
 
-def comparison_size(width: int, height: int) -> tuple[int, int]:
+def checked(data: BenchSet) -> tuple[BenchSet, list[str]]:
+    """The set as it can be measured, and sentences on what is wrong with it.
+
+    Every test picture and mask is opened, so that a damaged one shows before a long training and
+    not after it. Raises BenchError where no normals or no defects are left.
+    """
+    test, left_out, said = [], [], []
+    for one in data.test:
+        try:
+            info = inspect_picture(one.path, MAX_PIXELS)
+        except (PictureError, OSError) as error:
+            left_out.append(one.name)
+            said.append(f"Test picture {one.name} of {data.name} is left out: {error}")
+            continue
+        trouble = _trouble(one.mask, info.width, info.height) if one.mask else ""
+        if trouble:
+            said.append(f"The mask {one.mask} is not used: {trouble}")
+        test.append(replace(one, mask=None) if trouble else one)
+    defects = [one for one in test if one.defect]
+    if not defects or len(defects) == len(test):
+        raise BenchError(f"{data.name}: too few test pictures can be read. {' '.join(said)}")
+    without = sum(one.mask is None for one in defects)
+    if without:
+        rest = "are of the others" if without < len(defects) else "are not given"
+        said.append(
+            f"{without} of {len(defects)} defective test pictures of {data.name} have no mask in "
+            f"ground_truth/<kind of defect>; pixel AUROC and AUPRO {rest}."
+        )
+    return replace(data, test=test, left_out=tuple(left_out)), said
+
+
+def _trouble(mask: Path, width: int, height: int) -> str:
+    """What keeps a mask from being compared with a picture of width × height; empty if nothing."""
+    try:
+        with Image.open(mask) as image:
+            image.load()
+            wide, high = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"it cannot be read ({error})."
+    if abs((wide / high) / (width / height) - 1) > SHAPE:
+        return f"it has {wide} × {high} pixels and its picture {width} × {height}."
+    return ""
+
+
+def comparison_size(width: int, height: int, edge: int = EDGE) -> tuple[int, int]:
     """Width and height at which a picture's map and mask are compared."""
-    scale = min(1.0, EDGE / max(width, height))
+    scale = min(1.0, edge / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask at `size` (width, height) as (height, width): whatever is not black is defective."""
+    """A mask at `size` (width, height) as (height, width): whatever is not black is defective.
+
+    JPEG leaves traces around every edge; there it is what is nearer to white.
+    """
     with Image.open(path) as image:
+        black = 127 if image.format == "JPEG" else 0
         # a transparency channel is no defect
         plain = image.convert("RGB") if image.mode in ("RGBA", "LA", "PA") else image
         values = np.asarray(plain)
-    marked = values.reshape(*values.shape[:2], -1).max(-1) > 0
+    marked = values.reshape(*values.shape[:2], -1).max(-1) > black
     if marked.shape == size[::-1]:
         return marked
     scaled = Image.fromarray(marked.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)

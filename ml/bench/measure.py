@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ml.bench.dataset import BenchSet, TestPicture, comparison_size, read_mask
+from ml.bench.figures import resized
 from ml.data.dataset import MAX_PIXELS
 from ml.data.model_view import ModelView, model_view
 from ml.data.pictures import open_picture
@@ -73,7 +75,9 @@ def measure(
     """
     scorer = Scorer.load(model, weights_dir=weights, device=device)
     probe = Probe(scorer, weights)
-    normals = _calibration_normals(model.parent, data)
+    # A model that works by tiles keeps every score that it gives; to look again at all its normals
+    # would take as long as its calibration did.
+    normals = [] if scorer.large else _calibration_normals(model.parent, data)
     total = len(normals) + len(data.test)
     calibration = []
     for path in normals:
@@ -82,7 +86,7 @@ def measure(
     found: list[_Found] = []
     kinds_shown = set()
     for one in data.test:
-        scored, result = _look(scorer, probe, one)
+        scored, result = _look(scorer, probe, one, data.edge)
         found.append(result)
         if one.kind not in kinds_shown:
             kinds_shown.add(one.kind)
@@ -93,7 +97,7 @@ def measure(
         probe.parameters,
         _speeds([f.seconds for f in found]),
         _columns([f.scores for f in found]),
-        _columns(calibration),
+        _columns(calibration) if calibration else _kept(scorer.manifest),
         {name: [f.maps[name] for f in found] for name in found[0].maps},
         [f.mask for f in found],
     )
@@ -109,18 +113,26 @@ class _Found:
     mask: NDArray[np.bool_] | None
 
 
-def _look(scorer: Scorer, probe: Probe, one: TestPicture) -> tuple[ScoredPicture, _Found]:
-    """The verdict, timed from the opening of the file, and what the probe adds."""
+def _look(
+    scorer: Scorer, probe: Probe, one: TestPicture, edge: int
+) -> tuple[ScoredPicture, _Found]:
+    """The verdict, timed from the opening of the file, and what the probe adds; maps no larger
+    than they are compared at (a long edge of `edge`)."""
     began = time.perf_counter()
     picture = open_picture(one.path, MAX_PIXELS)
     scored = scorer.score_one(picture)
     seconds = time.perf_counter() - began
     extra = probe(picture)
+    compared = comparison_size(*picture.size, edge)[::-1]
+    maps = {"decision": scored.map, **extra.maps}
     return scored, _Found(
         {**scored.scores, **extra.scores},
-        {"decision": scored.map, **extra.maps},
+        {
+            name: resized(m, compared) if m.size > math.prod(compared) else m
+            for name, m in maps.items()
+        },
         {"decision": seconds, **extra.seconds},
-        mask_of(one, picture.size),
+        mask_of(one, picture.size, edge),
     )
 
 
@@ -134,9 +146,9 @@ def _speeds(seconds: Sequence[dict[str, float]]) -> dict[str, float]:
     return speeds
 
 
-def mask_of(one: TestPicture, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+def mask_of(one: TestPicture, size: tuple[int, int], edge: int) -> NDArray[np.bool_] | None:
     """A test picture's mask at the size where it is compared; `size` is the picture's own."""
-    compared = comparison_size(*size)
+    compared = comparison_size(*size, edge)
     if not one.defect:
         return np.zeros(compared[::-1], bool)
     return read_mask(one.mask, compared) if one.mask else None
@@ -144,6 +156,12 @@ def mask_of(one: TestPicture, size: tuple[int, int]) -> NDArray[np.bool_] | None
 
 def _columns(lines: Sequence[dict[str, float]]) -> dict[str, NDArray[np.float64]]:
     return {name: np.array([line[name] for line in lines]) for name in lines[0]}
+
+
+def _kept(manifest: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """The calibration normals' scores as the model keeps them, ascending."""
+    kept = manifest["calibration"]
+    return {k: np.array(v) for k, v in {"decision": kept["scores"], **kept["parts"]}.items()}
 
 
 def _calibration_normals(run: Path, data: BenchSet) -> list[Path]:

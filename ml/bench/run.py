@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ml.bench.dataset import BenchError, BenchSet
+from ml.bench.dataset import BenchError, BenchSet, checked
 from ml.bench.figure import Gallery
 from ml.bench.figures import image_figures, map_figures
 from ml.bench.measure import Measured, Shown, measure
@@ -95,10 +95,12 @@ def run_bench(bench: Bench, emitter: Emitter) -> int:
     there = asked - sum(len(run.rows) for run in runs)
     emitter.emit("bench", rows=asked, there=there, runs=len(runs), json=str(bench.table.path))
     failed = 0
+    sets: dict[str, BenchSet] = {}
     for number, run in enumerate(runs, start=1):
         about = run.about
         emitter.emit("run", number=number, runs=len(runs), title=run.title, **about)
         try:
+            run = replace(run, data=_checked(run.data, emitter, sets))
             measured, state, shown = _train_and_measure(bench, run, emitter)
         except Exception as error:  # one run must not cost the table
             failed += len(run.rows)
@@ -113,6 +115,15 @@ def run_bench(bench: Bench, emitter: Emitter) -> int:
             else:
                 emitter.emit("row", row=row)
     return failed
+
+
+def _checked(data: BenchSet, emitter: Emitter, known: dict[str, BenchSet]) -> BenchSet:
+    """The set as it can be measured; what is wrong with it is said once."""
+    if data.name not in known:
+        known[data.name], said = checked(data)
+        for sentence in said:
+            emitter.emit("log", level="warning", message=sentence, dataset=data.name)
+    return known[data.name]
 
 
 def _reason(error: Exception) -> str:
@@ -203,6 +214,7 @@ def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[s
         "threads": bench.recipe.threads,
         "backbone": manifest["scoring_backbone"]["name"],
         "score": own,
+        "left_out": list(run.data.left_out),
         **_block(run.data, measured, own, _map_name(key.method, measured)),
         "train_seconds": round(training_seconds(key.method, state), 1),
         "run_seconds": round(sum(state["seconds"].values()), 1),

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import part
+from PIL import Image
 
 from ml.__main__ import main
-from ml.bench.dataset import BenchError, BenchSet, read_set
+from ml.bench import run
+from ml.bench.dataset import (
+    BenchError,
+    BenchSet,
+    checked,
+    comparison_size,
+    read_mask,
+    read_set,
+)
+from ml.bench.training import TrainingFailed
 from ml.commands.folders import good_pictures, pictures_under
 
 Capture = pytest.CaptureFixture[str]
@@ -145,3 +157,77 @@ def test_a_run_says_where_it_found_the_good_parts(tmp_path: Path, capsys: Captur
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0]["message"] == f"Good parts: 3 pictures in {root / 'train/ok'}, of 4 in {root}."
     assert "add 57 more" in events[-1]["message"]
+
+
+def board(root: Path) -> Path:
+    """Pictures that can be opened: two good, two defective with masks."""
+    for name in ("train/good/0", "test/good/1", "test/good/2", "test/cut/3", "test/cut/4"):
+        path = root / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part(int(name[-1]), defect="cut" in name).save(path)
+    for number in (3, 4):
+        mask = root / f"ground_truth/cut/{number}_mask.png"
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (96, 72), 255).save(mask)
+    return root
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_damaged_test_pictures_and_masks_show_before_a_training(tmp_path: Path) -> None:
+    root = board(tmp_path / "a")
+    data, said = checked(read_set(root))
+    assert (data, said) == (read_set(root), [])
+    cut_off(root / "test/good/1.png")
+    cut_off(root / "ground_truth/cut/3_mask.png")
+    Image.new("L", (72, 96)).save(root / "ground_truth/cut/4_mask.png")
+    data, said = checked(read_set(root))
+    assert data.left_out == ("good/1.png",)
+    assert [p.name for p in data.test] == ["cut/3.png", "cut/4.png", "good/2.png"]
+    assert [p.mask for p in data.test] == [None] * 3
+    assert "3_mask.png" in said[0]
+    assert "72 × 96" in said[1]
+    assert "good/1.png" in said[2]
+    assert "2 of 2 defective test pictures of a have no mask" in said[3]
+    assert "not given" in said[3]
+    cut_off(root / "test/good/2.png")
+    with pytest.raises(BenchError, match=r"too few .* good/2\.png"):
+        checked(read_set(root))
+
+
+def test_a_bench_says_once_what_is_wrong_with_a_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    root = board(tmp_path / "a")
+    cut_off(root / "test/cut/3.png")
+    trained: list[BenchSet] = []
+
+    def no_training(folder: Path, data: BenchSet, *rest: object) -> Path:
+        trained.append(data)
+        raise TrainingFailed("not now")
+
+    monkeypatch.setattr(run, "train_row", no_training)
+    options = ["--methods", "paper,csa", "--json", str(tmp_path / "t.json"), "--steps", "1"]
+    assert main(["bench", "--data", str(root), *options, "--threads", "1"]) == 1
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (warning,) = [e for e in events if e["event"] == "log"]
+    assert "cut/3.png" in warning["message"]
+    assert [d.left_out for d in trained] == [("cut/3.png",)] * 2
+
+
+def test_many_test_pictures_are_compared_smaller_so_that_memory_holds(tmp_path: Path) -> None:
+    data = read_set(board(tmp_path / "a"))
+    assert data.edge == 512
+    assert replace(data, test=data.test[:1] * 244).edge == 512
+    many = replace(data, test=data.test[:1] * 2500)
+    assert 2500 * many.edge**2 <= 64_000_000
+    assert comparison_size(1000, 500, many.edge) == (160, 80)
+
+
+def test_what_jpeg_leaves_around_a_masks_edges_is_no_defect(tmp_path: Path) -> None:
+    marked = np.zeros((64, 64), np.uint8)
+    marked[19:42, 23:45] = 255
+    Image.fromarray(marked).save(tmp_path / "m.jpg", quality=60)
+    assert np.array_equal(read_mask(tmp_path / "m.jpg", (64, 64)), marked > 0)
