@@ -27,8 +27,9 @@ def load(context: Context) -> None:
     for id_, reason in context.pictures.unreadable.items():
         context.log("warning", f"Picture {id_} is left out: {reason}")
     state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
+    usable = _usable(context)
+    tiles.settle(context, usable)  # before the split, which depends on it
     settle_split(context)
-    tiles.settle(context)
     context.aligner = aligner = _aligner(context, bar)
     if aligner:
         context.pictures = load_pictures(wanted, size, bar.part(bar.pictures), aligner)
@@ -78,13 +79,12 @@ def _aligner(context: Context, bar: _Bar) -> Aligner | None:
 
 def settle_split(context: Context) -> None:
     """Draw the split once; afterwards only take excluded pictures out of it."""
-    state = context.state
-    usable = [i for i in context.pictures.ids if i not in state.excluded]
-    splits.check_enough(len(usable))
+    state, large = context.state, context.tiling is not None
+    usable = _usable(context)
     drawn = splits.Split(state.train, state.held_out, state.calibration)
     known = {*drawn.train, *drawn.held_out, *drawn.calibration}
     unknown = set(usable) - known
-    split = splits.without(drawn, known - set(usable)) if known else None
+    split = splits.without(drawn, known - set(usable), large) if known else None
     if split is None or unknown:
         if known:
             context.log(
@@ -92,7 +92,7 @@ def settle_split(context: Context) -> None:
                 "The set of pictures changed so much that it is split anew; training starts over.",
             )
             _start_over(context)
-        split = splits.draw(usable, state.seed)
+        split = splits.draw(usable, state.seed, large)
     elif split != drawn and "inpaint" in {*state.plan, *state.finished}:
         raise Refused(
             "job_changed",
@@ -102,6 +102,13 @@ def settle_split(context: Context) -> None:
         split.train, split.held_out, split.calibration,
     )  # fmt: skip
     context.save_state()
+
+
+def _usable(context: Context) -> list[str]:
+    """The ids of the pictures that can be used. Raises Refused where they are too few."""
+    usable = [i for i in context.pictures.ids if i not in context.state.excluded]
+    splits.check_enough(len(usable))
+    return usable
 
 
 def _start_over(context: Context) -> None:

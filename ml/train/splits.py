@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ml.train.job import Refused
 
 MIN_CALIBRATION = 40
+# Pictures that are looked at through tiles: each costs as much as some thirty whole ones, and a
+# fifth of a thousand would take longer than any usual budget.
+MOST_LARGE_CALIBRATION = 60
 MIN_TRAIN = 20
 MIN_USABLE = MIN_CALIBRATION + MIN_TRAIN
 HELD_OUT_SHARE, HELD_OUT_FROM, HELD_OUT_MOST = 0.12, 100, 48
@@ -23,9 +26,10 @@ class Split:
     calibration: list[str]
 
 
-def calibration_count(usable: int) -> int:
-    """20 % of the normals, at least 40."""
-    return max(MIN_CALIBRATION, round(0.2 * usable))
+def calibration_count(usable: int, large: bool = False) -> int:
+    """20 % of the normals, at least 40; of pictures that are looked at through tiles at most 60."""
+    count = max(MIN_CALIBRATION, round(0.2 * usable))
+    return min(count, MOST_LARGE_CALIBRATION) if large else count
 
 
 def check_enough(usable: int) -> None:
@@ -44,15 +48,18 @@ def check_enough(usable: int) -> None:
         )
 
 
-def draw(ids: Sequence[str], seed: int) -> Split:
-    """Split by a hash of seed and id, which does not depend on the order of the job file."""
+def draw(ids: Sequence[str], seed: int, large: bool = False) -> Split:
+    """Split by a hash of seed and id, which does not depend on the order of the job file.
+
+    large: whether the pictures are looked at through tiles.
+    """
 
     def rank(id_: str) -> bytes:
         return hashlib.sha256(f"{seed}:{id_}".encode()).digest()
 
     check_enough(len(ids))
     shuffled = sorted(ids, key=rank)
-    calibration = calibration_count(len(ids))
+    calibration = calibration_count(len(ids), large)
     held_out = 0
     if len(ids) >= HELD_OUT_FROM:
         held_out = min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(ids)))
@@ -63,7 +70,7 @@ def draw(ids: Sequence[str], seed: int) -> Split:
     )
 
 
-def without(split: Split, excluded: set[str]) -> Split | None:
+def without(split: Split, excluded: set[str], large: bool = False) -> Split | None:
     """The split after vetting took pictures out, or None where it must be drawn again.
 
     Calibration pictures must never have been trained on, so what it lacks comes from the
@@ -73,7 +80,7 @@ def without(split: Split, excluded: set[str]) -> Split | None:
     train = [i for i in split.train if i not in excluded]
     held_out = [i for i in split.held_out if i not in excluded]
     calibration = [i for i in split.calibration if i not in excluded]
-    wanted = calibration_count(len(train) + len(held_out) + len(calibration))
+    wanted = calibration_count(len(train) + len(held_out) + len(calibration), large)
     missing = max(0, wanted - len(calibration))
     calibration, held_out = calibration + held_out[:missing], held_out[missing:]
     if len(calibration) < MIN_CALIBRATION or len(train) < MIN_TRAIN:

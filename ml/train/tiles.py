@@ -19,12 +19,12 @@ from ml.train.context import Context
 SHOWN_SEED = 1  # added to the run's seed for the tiles that are measured and shown
 
 
-def settle(context: Context) -> None:
-    """Decide once whether this run works by tiles; a run that has begun to train goes on as it
-    began."""
+def settle(context: Context, usable: Sequence[str]) -> None:
+    """Decide once, by the usable pictures, whether this run works by tiles; a run that has begun to
+    train goes on as it began."""
     state, size = context.state, context.preset.image_size
     if state.tile_edge is None:
-        sizes = context.pictures.subset(_all_ids(context)).sizes
+        sizes = context.pictures.subset(usable).sizes
         tiled = not state.plan and is_tiled(sizes, size, context.job.tile)
         state.tile_edge = seen_edge(sizes, size) if tiled else 0
         context.save_state()
@@ -35,11 +35,6 @@ def settle(context: Context) -> None:
             f"Pictures are large: they are looked at with a long edge of {state.tile_edge} px "
             f"through tiles of {size} px.",
         )
-
-
-def _all_ids(context: Context) -> list[str]:
-    state = context.state
-    return [*state.train, *state.held_out, *state.calibration]
 
 
 def learnt(context: Context) -> PictureSet:

@@ -316,3 +316,14 @@ def test_split_is_drawn_again_where_calibration_cannot_be_filled() -> None:
     assert splits.without(split, {split.calibration[0]}) is None
     with pytest.raises(Refused):
         splits.draw(ids[:59], 1)
+
+
+def test_large_pictures_are_calibrated_on_sixty_at_most() -> None:
+    ids = [f"p{i}" for i in range(900)]
+    split = splits.draw(ids, 1, large=True)
+    assert (len(split.calibration), len(split.held_out), len(split.train)) == (60, 48, 792)
+    after = splits.without(split, set(split.calibration[:10]), large=True)
+    assert after is not None
+    assert len(after.calibration) == 60
+    assert len(splits.draw(ids, 1).calibration) == 180
+    assert splits.draw(ids[:120], 1, large=True) == splits.draw(ids[:120], 1)
