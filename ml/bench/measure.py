@@ -120,11 +120,12 @@ def _look(
     than they are compared at (a long edge of `edge`)."""
     began = time.perf_counter()
     picture = open_picture(one.path, MAX_PIXELS)
-    scored = scorer.score_one(picture)
+    first: list[Tensor] = []
+    scored = scorer.score_one(picture, first.append)
     seconds = time.perf_counter() - began
     extra = probe(picture)
     compared = comparison_size(*picture.size, edge)[::-1]
-    maps = {"decision": scored.map, **extra.maps}
+    maps = {"decision": scored.map, **_maps_by_tiles(scorer, scored, first), **extra.maps}
     return scored, _Found(
         {**scored.scores, **extra.scores},
         {
@@ -156,6 +157,22 @@ def mask_of(one: TestPicture, size: tuple[int, int], edge: int) -> NDArray[np.bo
 
 def _columns(lines: Sequence[dict[str, float]]) -> dict[str, NDArray[np.float64]]:
     return {name: np.array([line[name] for line in lines]) for name in lines[0]}
+
+
+def _maps_by_tiles(scorer: Scorer, scored: ScoredPicture, first: list[Tensor]) -> dict[str, Heat]:
+    """Of a large picture: the map of the part that looked at all of it.
+
+    The first map of a fused model is the memory's times its share: all that is measured on a map
+    comes from the order of its values, which is the same.
+    """
+    if not scorer.large:
+        return {}
+    if "memory" not in scorer.decision.parts:
+        return {"inpainting": scored.map}
+    fusion = scorer.decision.fusion
+    if fusion and fusion.weight == 0:
+        return {}
+    return {"memory": np.ascontiguousarray(first[0].cpu().numpy())}
 
 
 def _kept(manifest: dict[str, Any]) -> dict[str, NDArray[np.float64]]:

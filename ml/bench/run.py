@@ -28,6 +28,10 @@ OWN = {
     "paper": "eq7", "paper-nossl": "eq7", "csa": "eq7", "shift-net": "eq7",
     "skip-ganomaly": "published", "memory": "memory", "fused": "fused",
 }  # fmt: skip
+NO_MAP = (
+    "Pixel AUROC and AUPRO are not given: pictures so large are looked at through tiles, and of "
+    "these there is no whole map of the score {}."
+)
 LEARNING = ("load", "pretrain", "inpaint", "memory", "calibrate")
 
 
@@ -113,6 +117,10 @@ def run_bench(bench: Bench, emitter: Emitter) -> int:
                 failed += 1
                 emitter.emit("failed", message=_reason(error), **{**about, "method": key.method})
             else:
+                if _map_name(key.method, measured) is None:
+                    emitter.emit(
+                        "log", level="warning", message=NO_MAP.format(row["score"]), **about
+                    )
                 emitter.emit("row", row=row)
     return failed
 

@@ -162,9 +162,7 @@ def test_score_command_and_export_know_tiles(
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_the_bench_measures_a_tiled_model(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = measure._calibration_normals
-    monkeypatch.setattr(measure, "_calibration_normals", lambda *which: every(*which)[:2])
+def test_the_bench_measures_a_tiled_model(run: Path) -> None:
     data = read_set(run.parent / "data")
     shown: list[measure.Shown] = []
     found = measure.measure(
@@ -176,7 +174,13 @@ def test_the_bench_measures_a_tiled_model(run: Path, monkeypatch: pytest.MonkeyP
         show=shown.append,
     )
     assert [one.picture.kind for one in shown] == ["good", "spot"]
-    assert set(found.maps) == {"decision"}
+    assert set(found.maps) == {"decision", "memory"}
+    heat = found.maps["memory"][1]
+    peak = np.unravel_index(heat.argmax(), heat.shape)
+    assert abs(peak[1] * WIDTH / heat.shape[1] - 200) < SIDE + 4
+    assert abs(peak[0] * HEIGHT / heat.shape[0] - 80) < SIDE + 4
+    assert {len(v) for v in found.calibration.values()} == {40}  # as the model keeps them
+    assert found.calibration["decision"][-1] == max(Scorer.load(run / "model").calibration_scores)
     good, spot = found.scores["decision"]
     assert spot > good
     assert _block(data, found, "eq7", _known(found, "eq7"))["pixel_auroc"] is None
