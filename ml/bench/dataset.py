@@ -158,6 +158,8 @@ def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
     try:
         with table.open(newline="") as handle:
             lines = [line for line in csv.DictReader(handle) if line["object"] == root.name]
+        if not lines:
+            raise ValueError(f"it has no object {root.name!r}")
         for line in lines:
             path = root.parent / line["image"]
             if line["split"] == "train":
@@ -169,7 +171,7 @@ def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
     except (OSError, ValueError, KeyError) as error:
         raise BenchError(
             f"{root} is laid out like VisA, which {table} divides into pictures to learn from and "
-            f"to test with, and that cannot be read ({error}); put it there, or sort the pictures "
+            f"to test with, but that cannot be used ({error}); put it there, or sort the pictures "
             "into train/good, test/good and test/bad."
         ) from error
     return sorted(train), sorted(test, key=lambda picture: picture.name)

@@ -61,7 +61,8 @@ def good_folder(root: Path) -> Path:
 def good_pictures(root: Path) -> list[Path]:
     """The pictures in the folder of good parts, without folders that hold tests, defects or masks.
 
-    Raises ValueError where masks lie beside the pictures: then defects lie among them too.
+    Raises ValueError where masks lie beside the pictures: then defects lie among them too, unless
+    the folder is named as one of good parts.
     """
     folder = good_folder(root)
     pictures = [
@@ -70,7 +71,7 @@ def good_pictures(root: Path) -> list[Path]:
         if not ASIDE & {part.lower() for part in path.relative_to(folder).parts[:-1]}
     ]
     masks = masks_beside(pictures)
-    if masks:
+    if masks and folder.name.lower() not in GOOD_NAMES:
         of, mask = next(iter(masks.items()))
         raise ValueError(
             f"{mask} looks like the mask of {of.name}, so that {folder} holds defects beside good "

@@ -99,6 +99,8 @@ def test_visa_is_divided_by_its_own_table(tmp_path: Path) -> None:
         "capsules,test,normal,capsules/Data/Images/Normal/9.JPG,",
     ]
     table.write_text("\n".join(lines))
+    with pytest.raises(BenchError, match="no object 'other'"):
+        read_set(write(tmp_path / "other", "Data/Images/Normal/0.JPG"))
     data = read_set(root)
     assert [p.name for p in data.train] == ["0.JPG", "2.JPG"]
     assert listed(data) == [
@@ -120,6 +122,8 @@ def test_masks_beside_the_pictures_are_no_pictures(tmp_path: Path, capsys: Captu
     (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "Part0_label.bmp" in event["message"]
     assert "train/good" in event["message"]
+    named = write(tmp_path / "n", "train/good/7.png", "train/good/7_label.png")  # a part's label
+    assert len(good_pictures(named)) == 2
 
 
 def test_what_systems_and_editors_leave_is_passed_over(tmp_path: Path) -> None:
