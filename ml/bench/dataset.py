@@ -31,7 +31,7 @@ from ml.data.pictures import PictureError, inspect_picture
 
 GOOD = "good"
 EDGE = 512  # long edge at which maps and masks meet; larger masks would cost memory, not accuracy
-# Pixels of a whole test set at most: the figures of maps take about 60 bytes for each.
+# Pixels of a whole test set at most: the figures of maps take about 70 bytes for each.
 MOST_PIXELS = 64_000_000
 LEAST_EDGE = 64
 SHAPE = 0.02  # by how much a mask's aspect ratio may differ from its picture's

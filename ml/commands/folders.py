@@ -62,9 +62,11 @@ def good_pictures(root: Path) -> list[Path]:
     """The pictures in the folder of good parts, without folders that hold tests, defects or masks.
 
     Raises ValueError where masks lie beside the pictures: then defects lie among them too, unless
-    the folder is named as one of good parts.
+    the folder is named as one of good parts; and where the folder holds whole sets.
     """
     folder = good_folder(root)
+    if folder == root and (sets := _sets_in(root)):
+        raise ValueError(f"{root} holds sets of their own ({', '.join(sets)}); name one of them.")
     pictures = [
         path
         for path in pictures_under(folder)
@@ -78,6 +80,12 @@ def good_pictures(root: Path) -> list[Path]:
             "parts; move the pictures of good parts alone into a folder train/good."
         )
     return pictures
+
+
+def _sets_in(root: Path) -> list[str]:
+    """Folders that are sets by themselves: with `train/good` or `Data/Images/Normal`."""
+    inside = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    return [p.name for p in inside if good_folder(p).parent not in (p, p.parent)]
 
 
 def masks_beside(pictures: list[Path]) -> dict[Path, Path]:

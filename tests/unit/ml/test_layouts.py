@@ -235,3 +235,14 @@ def test_what_jpeg_leaves_around_a_masks_edges_is_no_defect(tmp_path: Path) -> N
     marked[19:42, 23:45] = 255
     Image.fromarray(marked).save(tmp_path / "m.jpg", quality=60)
     assert np.array_equal(read_mask(tmp_path / "m.jpg", (64, 64)), marked > 0)
+
+
+def test_a_folder_of_sets_is_no_set(tmp_path: Path, capsys: Capture) -> None:
+    root = write(tmp_path / "all", "bottle/train/good/0.png", "cable/train/good/0.png")
+    write(root, "candle/Data/Images/Normal/0.JPG", "lot/good/0.png")
+    with pytest.raises(BenchError, match=r"\(bottle, cable, candle\); name one"):
+        read_set(root)
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert "name one of them" in capsys.readouterr().out
+    lots = write(tmp_path / "lots", "a/good/0.png", "a/bad/1.png", "b/good/2.png")
+    assert learnt(lots) == ["a/good/0.png", "b/good/2.png"]
