@@ -77,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="DIR",
-        help="folders in MVTec AD's layout",
+        help="folders in MVTec AD's layout; BTAD's ok and ko are understood, and VisA's folders "
+        "beside its split_csv",
     )
     p.add_argument(
         "--methods",

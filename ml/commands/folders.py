@@ -37,7 +37,7 @@ def pictures_under(root: Path) -> list[Path]:
 
 
 def _shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
+    return not name.startswith(".") and name not in ("__MACOSX", "@eaDir")
 
 
 def child(folder: Path, *names: str) -> Path | None:

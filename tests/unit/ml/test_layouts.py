@@ -129,8 +129,8 @@ def test_masks_beside_the_pictures_are_no_pictures(tmp_path: Path, capsys: Captu
 def test_what_systems_and_editors_leave_is_passed_over(tmp_path: Path) -> None:
     root = write(
         tmp_path / ".x/a", "train/good/0.png", "train/good/._0.png", "train/good/.DS_Store",
-        "train/good/Thumbs.db", "train/good/.ipynb_checkpoints/0.png", "__MACOSX/1.png",
-        "test/good/._1.png", "test/good/1.PNG", "test/cut/2.png",
+        "train/good/Thumbs.db", "train/good/@eaDir/0.png", "train/good/.ipynb_checkpoints/0.png",
+        "__MACOSX/1.png", "test/good/._1.png", "test/good/1.PNG", "test/cut/2.png",
     )  # fmt: skip
     (root / "test/none").mkdir()
     names = [p.relative_to(root).as_posix() for p in pictures_under(root)]
