@@ -23,6 +23,7 @@ from ml.commands.folders import (
     SUFFIXES,
     child,
     good_pictures,
+    marked,
     masks_beside,
     pictures_under,
 )
@@ -110,24 +111,27 @@ def read_sets(roots: list[Path]) -> list[BenchSet]:
 
 def _laid_out(root: Path) -> tuple[list[Path], list[TestPicture]]:
     """Training normals and test pictures by the folders that they lie in."""
-    try:
-        train = good_pictures(root)
-    except ValueError as error:
-        raise BenchError(str(error)) from error
     folder = child(root, "test") or root / "test"
-    pictures = [path for path in pictures_under(folder) if path.parent != folder]
+    pictures = pictures_under(folder)
     beside = masks_beside(pictures)
     masks = set(beside.values())
-    test = [
-        _test_picture(root, folder, path, beside.get(path))
-        for path in pictures
-        if path not in masks
-    ]
+    try:
+        train = good_pictures(root)
+        test = [
+            _test_picture(root, folder, path, beside.get(path))
+            for path in pictures
+            if path not in masks and (path.parent != folder or path in beside)
+        ]
+    except ValueError as error:
+        raise BenchError(str(error)) from error
     return train, test
 
 
 def _test_picture(root: Path, folder: Path, path: Path, beside: Path | None) -> TestPicture:
     inside = path.relative_to(folder)
+    if path.parent == folder and beside:  # KolektorSDD2: what is good only the masks say
+        defect = marked(beside)
+        return TestPicture(inside.as_posix(), path, "defect" if defect else GOOD, beside)
     kind = _kind(inside.parts[0])
     mask = None
     if kind != GOOD:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from PIL import Image
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 # What the folder of good parts is called: by MVTec AD, by BTAD, by VisA.
 GOOD_NAMES = ("good", "ok", "normal")
@@ -61,8 +63,9 @@ def good_folder(root: Path) -> Path:
 def good_pictures(root: Path) -> list[Path]:
     """The pictures in the folder of good parts, without folders that hold tests, defects or masks.
 
-    Raises ValueError where masks lie beside the pictures: then defects lie among them too, unless
-    the folder is named as one of good parts; and where the folder holds whole sets.
+    Where masks lie beside the pictures (KolektorSDD), defects lie among them too: good are those
+    with a black mask. A folder that is named as one of good parts is believed. Raises ValueError
+    where a mask is missing or damaged, and where the folder holds whole sets.
     """
     folder = good_folder(root)
     if folder == root and (sets := _sets_in(root)):
@@ -73,13 +76,33 @@ def good_pictures(root: Path) -> list[Path]:
         if not ASIDE & {part.lower() for part in path.relative_to(folder).parts[:-1]}
     ]
     masks = masks_beside(pictures)
-    if masks and folder.name.lower() not in GOOD_NAMES:
-        of, mask = next(iter(masks.items()))
+    if not masks or folder.name.lower() in GOOD_NAMES:
+        return pictures
+    both = {*masks, *masks.values()}
+    if unknown := [path for path in pictures if path not in both]:
         raise ValueError(
-            f"{mask} looks like the mask of {of.name}, so that {folder} holds defects beside good "
-            "parts; move the pictures of good parts alone into a folder train/good."
+            f"{folder} holds masks beside the pictures, such as {next(iter(masks.values()))}, but "
+            f"none of {unknown[0]}, so that good parts are not told from defects; move the "
+            "pictures of good parts alone into a folder train/good."
         )
-    return pictures
+    return [path for path in pictures if path in masks and not marked(masks[path])]
+
+
+def marked(mask: Path) -> bool:
+    """Whether a mask shows a defect. Raises ValueError where it cannot be read."""
+    try:
+        with Image.open(mask) as image:
+            low = 127 if image.format == "JPEG" else 0  # JPEG leaves traces of its own
+            return max(high for _, high in _extrema(image)) > low
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"The mask {mask} cannot be read: {error}") from error
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    found = (
+        image.convert("RGB") if image.mode in ("RGBA", "LA", "P", "PA") else image
+    ).getextrema()
+    return list(found) if isinstance(found[0], tuple) else [found]
 
 
 def _sets_in(root: Path) -> list[str]:

@@ -108,22 +108,49 @@ def test_visa_is_divided_by_its_own_table(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def mask(path: Path, defect: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (20, 16))
+    if defect:
+        image.putpixel((3, 4), 1)
+    image.save(path)
+
+
 def test_masks_beside_the_pictures_are_no_pictures(tmp_path: Path, capsys: Capture) -> None:
     root = write(
         tmp_path / "a", "train/good/0.png", "test/good/1.png", "test/cut/2.png",
         "test/cut/2_GT.png",
     )  # fmt: skip
     assert listed(read_set(root))[0] == ("cut/2.png", "cut", "test/cut/2_GT.png")
-    # KolektorSDD: good, defective and masks in one folder; nothing of it may be learnt as good
-    root = write(tmp_path / "k", "kos01/Part0.jpg", "kos01/Part0_label.bmp")
-    with pytest.raises(BenchError, match=r"Part0_label\.bmp"):
+    # without the masks of all of them nothing may be learnt as good
+    root = write(tmp_path / "k", "kos01/Part0.jpg", "kos01/Part0_label.bmp", "kos01/Part1.jpg")
+    with pytest.raises(BenchError, match=r"Part0_label\.bmp.*none of .*Part1\.jpg"):
         read_set(root)
     assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
     (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert "Part0_label.bmp" in event["message"]
+    assert "Part1.jpg" in event["message"]
     assert "train/good" in event["message"]
     named = write(tmp_path / "n", "train/good/7.png", "train/good/7_label.png")  # a part's label
     assert len(good_pictures(named)) == 2
+
+
+def test_good_is_what_a_black_mask_beside_says(tmp_path: Path) -> None:
+    root = write(tmp_path / "k", "kos01/Part0.jpg", "kos01/Part1.jpg")
+    mask(root / "kos01/Part0_label.bmp", True)
+    mask(root / "kos01/Part1_label.bmp", False)
+    assert learnt(root) == ["kos01/Part1.jpg"]
+    names = [f"{part}/{n}.png" for part in ("train", "test") for n in (1, 2)]
+    root = write(tmp_path / "kolektor2", *names)
+    for name in names:
+        mask(root / name.replace(".png", "_GT.png"), "2" in name)
+    data = read_set(root)
+    assert [p.name for p in data.train] == ["1.png"]
+    assert listed(data) == [
+        ("1.png", "good", "test/1_GT.png"), ("2.png", "defect", "test/2_GT.png"),
+    ]  # fmt: skip
+    (root / "train/2_GT.png").write_bytes(b"x")
+    with pytest.raises(BenchError, match="2_GT"):
+        read_set(root)
 
 
 def test_what_systems_and_editors_leave_is_passed_over(tmp_path: Path) -> None:
