@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ml.data.alignment import Aligner
 from ml.data.model_view import model_view
-from ml.data.pictures import PictureError, open_picture
+from ml.data.pictures import PictureError, read_picture
 
 MAX_PIXELS = 80_000_000
 
@@ -30,7 +31,8 @@ class PictureSet:
 
     pixels: uint8 (N, 3, S, S); sizes: the original (width, height); unreadable: id → reason;
     symmetries: what the parts may do and stay good, for training to show them that way;
-    transforms: how each was brought to the common pose, empty where none is.
+    transforms: how each was brought to the common pose, empty where none is; notes: what was
+    changed on opening → how many pictures.
     """
 
     ids: list[str]
@@ -39,6 +41,7 @@ class PictureSet:
     unreadable: dict[str, str] = field(default_factory=dict)
     symmetries: tuple[str, ...] = ()
     transforms: list[Tensor | None] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,13 +72,15 @@ def load_pictures(
     sizes: list[tuple[int, int]] = []
     transforms: list[Tensor | None] = []
     unreadable: dict[str, str] = {}
+    notes: Counter[str] = Counter()
     for index, source in enumerate(sources):
         try:
-            picture = open_picture(source.path, MAX_PIXELS)
+            picture, info = read_picture(source.path, MAX_PIXELS)
         except (PictureError, OSError) as error:
             unreadable[source.id] = str(error) or type(error).__name__
         else:
             ids.append(source.id)
+            notes.update(info.notes)
             seen = model_view(picture, size, aligner)
             squares.append(seen.pixels)
             transforms.append(seen.transform)
@@ -83,4 +88,4 @@ def load_pictures(
         if progress:
             progress(index + 1, len(sources))
     pixels = torch.stack(squares) if squares else torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    return PictureSet(ids, pixels, sizes, unreadable, transforms=transforms)
+    return PictureSet(ids, pixels, sizes, unreadable, transforms=transforms, notes=notes)

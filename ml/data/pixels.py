@@ -16,6 +16,8 @@ from PIL import Image
 NEUTRAL = (128, 128, 128)
 BAND = 4_000_000  # pixels that are converted at a time
 ORIENTATION = 0x0112
+AS_12_BITS = "Values of a 16-bit file that fit into 12 bits: scaled from 12 bits to 8."
+AS_16_BITS = "Scaled from 16 bits to 8."
 
 _PHOTOMETRIC, _MAX_SAMPLE_VALUE, _BITS_PER_SAMPLE = 262, 281, 258
 _WHITE_IS_ZERO = 0
@@ -101,8 +103,8 @@ def _full_scale(picture: Image.Image, high: int) -> tuple[int, str]:
     if bits == 12:
         return 4095, "Scaled from 12 bits to 8."
     if high < 4096:
-        return 4095, "Values of a 16-bit file that fit into 12 bits: scaled from 12 bits to 8."
-    return 65535, "Scaled from 16 bits to 8."
+        return 4095, AS_12_BITS
+    return 65535, AS_16_BITS
 
 
 def _first(value: object) -> int:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from ml.checkpoints import write_tensors
 from ml.data.alignment import FIT_ON, Aligner, fit
 from ml.data.dataset import load_pictures
+from ml.data.pixels import AS_12_BITS, AS_16_BITS
 from ml.data.symmetries import keeps_positions
 from ml.train import splits, tiles
 from ml.train.context import Context, StageClock
@@ -26,6 +27,7 @@ def load(context: Context) -> None:
     context.pictures = load_pictures(wanted, size, bar.part(bar.pictures))
     for id_, reason in context.pictures.unreadable.items():
         context.log("warning", f"Picture {id_} is left out: {reason}")
+    _say_if_depths_differ(context)
     state.excluded = {**job.excluded, **state.excluded, **context.pictures.unreadable}
     usable = _usable(context)
     tiles.settle(context, usable)  # before the split, which depends on it
@@ -33,6 +35,18 @@ def load(context: Context) -> None:
     context.aligner = aligner = _aligner(context, bar)
     if aligner:
         context.pictures = load_pictures(wanted, size, bar.part(bar.pictures), aligner)
+
+
+def _say_if_depths_differ(context: Context) -> None:
+    """Each picture's depth is guessed by itself: where the guesses differ, so does the light."""
+    notes = context.pictures.notes
+    if notes[AS_12_BITS] and notes[AS_16_BITS]:
+        context.log(
+            "warning",
+            f"Of the pictures with 16 bits {notes[AS_12_BITS]} fit into 12 and are read as such, "
+            f"{notes[AS_16_BITS]} do not, so that their brightness differs sixteenfold; save all "
+            "of them with 8 bits, by one scale.",
+        )
 
 
 class _Bar:

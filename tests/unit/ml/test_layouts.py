@@ -273,3 +273,19 @@ def test_a_folder_of_sets_is_no_set(tmp_path: Path, capsys: Capture) -> None:
     assert "name one of them" in capsys.readouterr().out
     lots = write(tmp_path / "lots", "a/good/0.png", "a/bad/1.png", "b/good/2.png")
     assert learnt(lots) == ["a/good/0.png", "b/good/2.png"]
+
+
+def test_pictures_of_16_bits_whose_depth_is_guessed_differently_are_told(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    for index, high in enumerate((4000, 4000, 9000)):
+        grey = np.full((32, 32), 2000, np.uint16)
+        grey[0, 0] = high
+        path = tmp_path / f"a/{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(grey).save(path)
+    options = ["--out", str(tmp_path / "out"), "--preset", "tiny", "--json"]
+    assert main(["train", "--data", str(tmp_path / "a"), *options]) == 2
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (warning,) = [e["message"] for e in events if e.get("level") == "warning"]
+    assert "2 fit into 12 and are read as such, 1 do not" in warning
