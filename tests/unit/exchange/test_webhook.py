@@ -190,7 +190,7 @@ def test_gone_ends_an_endpoint_but_of_a_callback_only_this_one() -> None:
 def test_a_receiver_that_takes_too_long_fails_in_time(answer: Any, short: float) -> None:
     began = time.monotonic()
     outcome, there = deliver_to(answer)
-    assert time.monotonic() - began < short + 1
+    assert time.monotonic() - began < short + 4
     assert len(there.got) == 1
     assert not outcome.delivered
     assert outcome.error == "No answer within 1 s."
@@ -201,7 +201,7 @@ def test_a_handshake_that_never_ends_fails_in_time(short: float) -> None:
     began = time.monotonic()
     with listener:
         outcome = deliver(delivery_to(f"https://127.0.0.1:{port}/"))
-    assert time.monotonic() - began < short + 1
+    assert time.monotonic() - began < short + 4
     assert outcome.error == "No answer within 1 s."
 
 

@@ -80,7 +80,7 @@ def test_signs_of_expressions_are_only_signs() -> None:
 
 def test_no_name_takes_long() -> None:
     pattern = "_".join(["{any}"] * 20) + "_{serial}.png"
-    began = time.perf_counter()
+    began = time.process_time()
     for name in ("_" * 5000, "a_" * 2500, "a" * 5000, "a_" * 19 + "b" * 4000):
         assert read_name(pattern, name) is None
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 2  # tried in every way it would be years
