@@ -38,6 +38,22 @@ def pictures_under(root: Path) -> list[Path]:
     return sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
+def parts_under(root: Path) -> list[Path]:
+    """As `pictures_under`, without masks: folders of them, and those beside their pictures."""
+    pictures = pictures_under(root)
+    if root.is_file():
+        return pictures
+    beside = set(masks_beside(pictures).values())
+    return [
+        path
+        for path in pictures
+        if path not in beside
+        and not {part.lower() for part in path.relative_to(root).parts[:-1]}.intersection(
+            MASK_FOLDERS
+        )
+    ]
+
+
 def _shown(name: str) -> bool:
     return not name.startswith(".") and name not in ("__MACOSX", "@eaDir")
 

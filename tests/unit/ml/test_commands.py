@@ -37,6 +37,8 @@ def scored(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     part(501, defect=True).save(data / "bad.png")
     part(502).convert("RGB").save(data / "bad.jpg")
     (data / "broken.png").write_bytes(b"nothing")
+    (data / "ground_truth").mkdir()
+    part(503).save(data / "ground_truth" / "bad_mask.png")
     arguments = ["score", str(trained / "model"), str(data), "--out", str(out), "--device", "cpu"]
     assert main(arguments) == 0
     names = {p.name for p in (out / "heatmaps").iterdir()}

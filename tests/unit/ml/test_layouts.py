@@ -22,7 +22,7 @@ from ml.bench.dataset import (
     read_set,
 )
 from ml.bench.training import TrainingFailed
-from ml.commands.folders import good_pictures, pictures_under
+from ml.commands.folders import good_pictures, parts_under, pictures_under
 
 Capture = pytest.CaptureFixture[str]
 
@@ -289,3 +289,20 @@ def test_pictures_of_16_bits_whose_depth_is_guessed_differently_are_told(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (warning,) = [e["message"] for e in events if e.get("level") == "warning"]
     assert "2 fit into 12 and are read as such, 1 do not" in warning
+
+
+def test_masks_are_no_parts_to_score(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "set",
+        "test/bad/1.png",
+        "Ground_Truth/bad/1_mask.png",
+        "a/2.jpg",
+        "a/2_label.bmp",
+    )
+    assert [p.relative_to(root).as_posix() for p in parts_under(root)] == [
+        "a/2.jpg",
+        "test/bad/1.png",
+    ]
+    only = write(tmp_path, "masks/3.png") / "masks"
+    assert [p.name for p in parts_under(only)] == ["3.png"], "the folder that was named is meant"
+    assert parts_under(only / "3.png") == [only / "3.png"]
