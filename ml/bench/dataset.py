@@ -1,7 +1,8 @@
 """A set to measure on: a folder in MVTec AD's layout, or in one of its relatives.
 
 `train/good`, `test/good`, `test/<kind of defect>`, and where there are any the defects' masks in
-`ground_truth/<kind>`, named like the picture with or without `_mask`. Good parts may also be called
+`ground_truth/<kind>`, named like the picture with or without `_mask`, or, where a picture has
+several, in a folder of its name. Good parts may also be called
 `ok` (BTAD) or `normal`, and lie in the folder itself beside `test`. VisA as it is published
 (`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split_csv/1cls.csv`.
 """
@@ -44,7 +45,8 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class TestPicture:
-    """One picture of `test/`: `name` is its path below that folder."""
+    """One picture of `test/`: `name` is its path below that folder; `mask` a file, or a folder of
+    several (MVTec LOCO: one for each defect)."""
 
     name: str
     path: Path
@@ -144,7 +146,7 @@ def _kind(folder: str) -> str:
 
 
 def _mask_of(truth: Path | None, inside: tuple[str, ...], stem: str) -> Path | None:
-    """The mask in `truth`/`inside`, whatever its format."""
+    """The mask in `truth`/`inside`, whatever its format, or the folder of its masks."""
     for name in inside:
         truth = truth and child(truth, name.lower())
     if truth is None:
@@ -152,7 +154,9 @@ def _mask_of(truth: Path | None, inside: tuple[str, ...], stem: str) -> Path | N
     names = (f"{stem}{ending}" for ending in ("_mask", "", "_label", "_gt", "_GT"))
     suffixes = [s for suffix in sorted(SUFFIXES) for s in (suffix, suffix.upper())]
     candidates = (truth / f"{name}{suffix}" for name in names for suffix in suffixes)
-    return next((path for path in candidates if path.is_file()), None)
+    several = truth / stem
+    found = next((path for path in candidates if path.is_file()), None)
+    return found or (several if several.is_dir() and pictures_under(several) else None)
 
 
 def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
@@ -214,14 +218,15 @@ def checked(data: BenchSet) -> tuple[BenchSet, list[str]]:
 
 def _trouble(mask: Path, width: int, height: int) -> str:
     """What keeps a mask from being compared with a picture of width × height; empty if nothing."""
-    try:
-        with Image.open(mask) as image:
-            image.load()
-            wide, high = image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"it cannot be read ({error})."
-    if abs((wide / high) / (width / height) - 1) > SHAPE:
-        return f"it has {wide} × {high} pixels and its picture {width} × {height}."
+    for path in pictures_under(mask):
+        try:
+            with Image.open(path) as image:
+                image.load()
+                wide, high = image.size
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return f"{path.name} cannot be read ({error})."
+        if abs((wide / high) / (width / height) - 1) > SHAPE:
+            return f"{path.name} has {wide} × {high} pixels and its picture {width} × {height}."
     return ""
 
 
@@ -232,10 +237,15 @@ def comparison_size(width: int, height: int, edge: int = EDGE) -> tuple[int, int
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask at `size` (width, height) as (height, width): whatever is not black is defective.
+    """A mask at `size` (width, height) as (height, width): whatever is not black is defective, in
+    any of them where `path` is a folder.
 
     JPEG leaves traces around every edge; there it is what is nearer to white.
     """
+    return np.logical_or.reduce([_one_mask(one, size) for one in pictures_under(path)])
+
+
+def _one_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     with Image.open(path) as image:
         black = 127 if image.format == "JPEG" else 0
         # a transparency channel is no defect

@@ -306,3 +306,27 @@ def test_masks_are_no_parts_to_score(tmp_path: Path) -> None:
     only = write(tmp_path, "masks/3.png") / "masks"
     assert [p.name for p in parts_under(only)] == ["3.png"], "the folder that was named is meant"
     assert parts_under(only / "3.png") == [only / "3.png"]
+
+
+def test_a_picture_may_have_a_folder_of_masks(tmp_path: Path) -> None:
+    names = ("train/good/0.png", "test/good/1.png", "test/logical/2.png")
+    root = write(tmp_path / "loco", *names)
+    masks = root / "ground_truth" / "logical" / "2"
+    masks.mkdir(parents=True)
+    for number in range(2):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[number, 3] = 255
+        Image.fromarray(mask).save(masks / f"00{number}.png")
+    data = read_set(root)
+    assert listed(data) == [
+        ("good/1.png", "good", None),
+        ("logical/2.png", "logical", "ground_truth/logical/2"),
+    ]
+    assert np.argwhere(read_mask(masks, (16, 16))).tolist() == [[0, 3], [1, 3]]
+    for name in names[1:]:
+        Image.new("RGB", (16, 16)).save(root / name)
+    assert checked(data) == (replace(data, left_out=()), [])
+    (masks / "001.png").write_bytes(b"nothing")
+    without, said = checked(data)
+    assert without.test[1].mask is None
+    assert "001.png cannot be read" in said[0]
