@@ -38,11 +38,9 @@ def pictures_under(root: Path) -> list[Path]:
     return sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def parts_under(root: Path) -> list[Path]:
-    """As `pictures_under`, without masks: folders of them, and those beside their pictures."""
-    pictures = pictures_under(root)
-    if root.is_file():
-        return pictures
+def without_masks(root: Path, pictures: list[Path]) -> list[Path]:
+    """Of `pictures_under` a root those that are no masks: in folders of them, or beside their
+    pictures."""
     beside = set(masks_beside(pictures).values())
     return [
         path

@@ -19,7 +19,7 @@ from PIL import Image
 from ml import device as devices
 from ml.calibration import check_alpha, smallest_alpha
 from ml.commands.cells import harmless
-from ml.commands.folders import parts_under, pictures_under
+from ml.commands.folders import pictures_under, without_masks
 from ml.commands.progress import Counter
 from ml.data.dataset import MAX_PIXELS
 from ml.data.pictures import PictureError, open_picture
@@ -72,11 +72,12 @@ def main(argv: Sequence[str]) -> int:
     except (ModelError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    paths = parts_under(arguments.data)
+    pictures = pictures_under(arguments.data)
+    paths = without_masks(arguments.data, pictures)
     if not paths:
         sys.stderr.write(f"There is no picture in {arguments.data}.\n")
         return 2
-    if masks := len(pictures_under(arguments.data)) - len(paths):
+    if masks := len(pictures) - len(paths):
         told = f"{masks} pictures are masks by their names or folders and are not scored."
         emitter.emit("log", level="warning", message=told)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ from inspection.models import (
     ImageResult,
     Inspection,
     InspectionImage,
+    ReviewState,
     Verdict,
+    Viewpoint,
 )
 
 from .batch import BatchFactory
@@ -67,3 +69,16 @@ class ImageResultFactory(DjangoModelFactory):
             {"x": 0.7, "y": 0.1, "width": 0.1, "height": 0.1, "area": 0.005, "peak": 1.1},
         ]
     )
+
+
+def inspected(viewpoint: Viewpoint, **fields: object) -> Inspection:
+    """With its picture, judged by the viewpoint's first model."""
+    batch = BatchFactory(model_version=viewpoint.model_versions.first())
+    inspection = InspectionFactory(batch=batch, **fields)
+    InspectionImageFactory(inspection=inspection)
+    return inspection
+
+
+def rejected(viewpoint: Viewpoint) -> Inspection:
+    """A false call."""
+    return inspected(viewpoint, review_state=ReviewState.REJECTED)

@@ -15,8 +15,7 @@ from inspection.models import (
 )
 from inspection.services import golden
 from tests.factories.api_key import Program, key_of
-from tests.factories.batch import BatchFactory
-from tests.factories.inspection import InspectionFactory, InspectionImageFactory
+from tests.factories.inspection import inspected, rejected
 from tests.factories.jobs import make_version
 from tests.factories.membership import MembershipFactory
 from tests.factories.user import UserFactory
@@ -33,17 +32,6 @@ def viewpoint() -> Viewpoint:
 @pytest.fixture
 def program() -> Program:
     return Program(key_of(UserFactory(username="ida", role="engineer")))
-
-
-def inspected(viewpoint: Viewpoint, **fields: object) -> Inspection:
-    batch = BatchFactory(model_version=viewpoint.model_versions.first())
-    inspection = InspectionFactory(batch=batch, **fields)
-    InspectionImageFactory(inspection=inspection)
-    return inspection
-
-
-def rejected(viewpoint: Viewpoint) -> Inspection:
-    return inspected(viewpoint, review_state=ReviewState.REJECTED)
 
 
 def chosen(*inspections: Inspection) -> dict[str, list[str]]:

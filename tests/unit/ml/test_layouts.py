@@ -22,7 +22,7 @@ from ml.bench.dataset import (
     read_set,
 )
 from ml.bench.training import TrainingFailed
-from ml.commands.folders import good_pictures, parts_under, pictures_under
+from ml.commands.folders import good_pictures, pictures_under, without_masks
 
 Capture = pytest.CaptureFixture[str]
 
@@ -291,6 +291,10 @@ def test_pictures_of_16_bits_whose_depth_is_guessed_differently_are_told(
     assert "2 fit into 12 and are read as such, 1 do not" in warning
 
 
+def parts_of(root: Path) -> list[Path]:
+    return without_masks(root, pictures_under(root))
+
+
 def test_masks_are_no_parts_to_score(tmp_path: Path) -> None:
     root = write(
         tmp_path / "set",
@@ -299,13 +303,13 @@ def test_masks_are_no_parts_to_score(tmp_path: Path) -> None:
         "a/2.jpg",
         "a/2_label.bmp",
     )
-    assert [p.relative_to(root).as_posix() for p in parts_under(root)] == [
+    assert [p.relative_to(root).as_posix() for p in parts_of(root)] == [
         "a/2.jpg",
         "test/bad/1.png",
     ]
     only = write(tmp_path, "masks/3.png") / "masks"
-    assert [p.name for p in parts_under(only)] == ["3.png"], "the folder that was named is meant"
-    assert parts_under(only / "3.png") == [only / "3.png"]
+    assert [p.name for p in parts_of(only)] == ["3.png"], "the folder that was named is meant"
+    assert parts_of(only / "3.png") == [only / "3.png"]
 
 
 def test_a_picture_may_have_a_folder_of_masks(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from inspection.models import (
     AuditEvent,
     DatasetImage,
     Escape,
-    Inspection,
     JobState,
     Notification,
     RetrainingPlan,
@@ -31,8 +30,7 @@ from inspection.services.retraining import (
     usual_settings,
 )
 from inspection.services.retraining_plans import note_drift, set_plan, start_due
-from tests.factories.batch import BatchFactory
-from tests.factories.inspection import InspectionFactory, InspectionImageFactory
+from tests.factories.inspection import inspected, rejected
 from tests.factories.jobs import add_good_parts, make_version
 from tests.factories.membership import MembershipFactory
 from tests.threads import at_once
@@ -50,17 +48,6 @@ def viewpoint() -> Viewpoint:
     for item in add_good_parts(viewpoint, training.MIN_PICTURES):
         SnapshotImage.objects.create(snapshot=snapshot, image=item.image, file_name=item.file_name)
     return viewpoint
-
-
-def inspected(viewpoint: Viewpoint, **fields: object) -> Inspection:
-    batch = BatchFactory(model_version=viewpoint.model_versions.first())
-    inspection = InspectionFactory(batch=batch, **fields)
-    InspectionImageFactory(inspection=inspection)
-    return inspection
-
-
-def rejected(viewpoint: Viewpoint) -> Inspection:
-    return inspected(viewpoint, review_state=ReviewState.REJECTED)
 
 
 class TestChanges:
