@@ -39,15 +39,18 @@ def test_zones_are_drawn_typed_removed_and_kept(page: Page, tmp_path: Path) -> N
         page.keyboard.type(value)
         page.keyboard.press("Tab")
     expect(picture.locator("rect")).to_have_count(2)
-    page.get_by_role("button", name="Save the zones").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save the zones").click()
     expect(page.locator("#zone-count")).to_have_text("2")
     assert sides(page, 1) == [5, 70, 10, 25]
 
     page.get_by_role("button", name="Remove zone 1").click()
-    page.get_by_role("button", name="Save the zones").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save the zones").click()
     page.reload()
     expect(picture.locator("rect")).to_have_count(1)
     assert sides(page, 0) == [5, 70, 10, 25]
     page.get_by_text("Quarter turns").check()
-    page.get_by_role("button", name="Save the symmetries").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save the symmetries").click()
     expect(page.get_by_role("checkbox", name="Quarter turns")).to_be_checked()
