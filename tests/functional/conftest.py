@@ -66,8 +66,8 @@ def administrator(stack: Stack, browser: Browser) -> dict[str, Any]:
     page.fill("#id_oldpassword", password)
     page.fill("#id_password1", PASSWORD)
     page.fill("#id_password2", PASSWORD)
-    page.click(".btn-primary[type=submit]")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.click(".btn-primary[type=submit]")
     page.goto("/products/")
     assert page.url.endswith("/products/"), page.url
     watcher.check()

@@ -65,8 +65,8 @@ def first_sign_in(browser: Browser, url: str, one_time: str) -> object:
     page.fill("#id_oldpassword", one_time)
     page.fill("#id_password1", PASSWORD)
     page.fill("#id_password2", PASSWORD)
-    page.click(".btn-primary[type=submit]")
-    page.wait_for_load_state()
+    with page.expect_navigation():  # the session gets another key with the password
+        page.click(".btn-primary[type=submit]")
     state = context.storage_state()
     context.close()
     return state

@@ -76,7 +76,8 @@ def test_parts_are_found_narrowed_down_and_judged(page: Page, parts: None) -> No
     expect(page.locator(".verdict-tile")).to_have_count(60)
 
     # Filters: a click, a choice, typed text; all in the address, kept over reload and back.
-    page.locator(".verdict-filters").get_by_role("link", name="Fail").click()
+    with page.expect_navigation():  # a place is heard from then on
+        page.locator(".verdict-filters").get_by_role("link", name="Fail").click()
     expect(page.locator("#found-count")).to_contain_text("35 inspections")
     page.locator(".place-grid label").nth(27).click()
     page.wait_for_url(re.compile("cell=27"))
@@ -96,7 +97,8 @@ def test_parts_are_found_narrowed_down_and_judged(page: Page, parts: None) -> No
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.locator("#bulk-said")).to_have_text("2 picked")
-    page.keyboard.press("r")
+    with page.expect_navigation():  # keys are heard from then on
+        page.keyboard.press("r")
     expect(page.locator("#toasts")).to_contain_text("2 parts are now “False call”.")
     assert asked(page)["serial"] == ["WALK000"], "the filter is still there"
     expect(page.locator(".cap-review.v-pass")).to_have_count(2)
@@ -115,6 +117,7 @@ def test_parts_are_found_narrowed_down_and_judged(page: Page, parts: None) -> No
     page.wait_for_load_state()
     page.keyboard.press("u")
     expect(page.locator("#judge")).to_contain_text("taken back")
+    page.wait_for_load_state()
     opened = urlsplit(page.url).path.split("/")[2]
     page.keyboard.press("b")
     expect(page.locator(f"#i-{opened}")).to_be_focused()

@@ -62,8 +62,7 @@ def test_no_page_has_a_serious_finding(house: House, look: str) -> None:
     wrong: dict[str, list[str]] = {}
     assert len(house.addresses) > 20
     for name, address in house.addresses.items():
-        page.goto(address)
-        page.wait_for_timeout(250)  # charts and the zoom viewer draw themselves in
+        page.goto(address, wait_until="networkidle")  # charts and the zoom viewer are drawn
         found = findings(page)
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if wide > 1:

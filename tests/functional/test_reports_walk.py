@@ -23,7 +23,8 @@ def order(page: Page, kind: str) -> None:
     page.select_option("#order select[name=report-kind]", kind)
     page.select_option("#order select[name=report-product]", index=0)
     page.fill("#order input[name=report-lot]", lot_of(page))
-    page.get_by_role("button", name="Make the report").click()
+    with page.expect_navigation():  # else the newest row is still the one before
+        page.get_by_role("button", name="Make the report").click()
 
 
 def lot_of(page: Page) -> str:
