@@ -17,13 +17,16 @@ from inspection.services import outbox, reviews
 from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.station import StationFactory
+from tests.holds import Hold
 from tests.processes import ROOT, shared_database_url, wait_for
 
 
 class Exchange:
     """`manage.py exchange` as a process of its own, on the database of the test."""
 
-    def __init__(self, folder: Path, name: str = "exchange", lease_s: int = 6) -> None:
+    def __init__(
+        self, folder: Path, name: str = "exchange", lease_s: int = 6, hold: Hold | None = None
+    ) -> None:
         self.log = folder / f"{name}.log"
         variables = {
             **os.environ,
@@ -31,10 +34,12 @@ class Exchange:
             "TEST_DATABASE_URL": shared_database_url(),
             "KINTSUGI_EXCHANGE_LEASE_S": str(lease_s),
             "KINTSUGI_WEBHOOK_CIDRS": "127.0.0.1/32",
+            **(hold.environment if hold else {}),
         }
+        command = ["-m", "tests.holds"] if hold else ["manage.py"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "exchange"],
+                [sys.executable, *command, "exchange"],
                 cwd=ROOT,
                 env=variables,
                 stdout=output,

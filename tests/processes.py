@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from tests import holds
+
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,11 +32,11 @@ SHORT = {
 def wait_for(look: Callable[[], T], seconds: float, what: str) -> T:
     """Look until the answer is true, and return it; fail with `what` when time is up."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if answer := look():
-            return answer
+    while not (answer := look()):  # and once more after a stall that took all the time
+        if time.monotonic() >= until:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(0.1)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+    return answer
 
 
 class EmbeddedRedis:
@@ -56,7 +58,7 @@ class EmbeddedRedis:
             ],
             stdout=subprocess.DEVNULL,
         )
-        wait_for(self._answers, 10, "the embedded Redis answers")
+        wait_for(self._answers, 60, "the embedded Redis answers")
 
     def _answers(self) -> bool:
         import redis
@@ -88,6 +90,8 @@ class Worker:
         command = [sys.executable, "-m", "celery", "-A", "webapp", "worker"]
         command += ["-Q", ",".join(queues), "-c", "1", "-l", "INFO", "-n", f"{self.log.stem}@test"]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        if holds.VARIABLE in environment:
+            command += ["-I", "tests.holds"]
         if beat:
             command += ["-B", "-s", str(self.log.with_suffix(".beat"))]
         variables = {
@@ -106,7 +110,7 @@ class Worker:
                 stderr=output,
                 start_new_session=True,
             )
-        wait_for(self._ready, 60, f"a worker for {queues}: {self.log}")
+        wait_for(self._ready, 120, f"a worker for {queues}: {self.log}")
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:

@@ -17,6 +17,7 @@ from django.db import (
 )
 
 from inspection.models import Delivery, Endpoint
+from inspection.sealed import CannotOpen
 from inspection.services import deliveries, endpoint_lease, endpoints
 
 from . import couriers
@@ -109,7 +110,7 @@ class Holder(threading.Thread):
             self._deliver_with(courier)
         except Changed:
             return True
-        except (Away, NoCourier) as error:
+        except (Away, NoCourier, CannotOpen) as error:
             self._tell_away(str(error))
         except (DatabaseError, InterfaceError) as error:
             log.warning("endpoint %s: the database does not answer: %s", self.endpoint, error)
@@ -302,4 +303,4 @@ def _by_key(due: list[Delivery]) -> list[tuple[Key, Group]]:
 
 def _looks_of(endpoint: Endpoint) -> tuple[Any, ...]:
     """What a courier is made from."""
-    return endpoint.kind, endpoint.address, endpoint.options, endpoint.secrets
+    return endpoint.kind, endpoint.address, endpoint.options, endpoint.sealed

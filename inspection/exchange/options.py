@@ -31,4 +31,5 @@ def read_options(endpoint: Endpoint) -> tuple[Server, dict[str, Any]]:
 
 def secret_of(endpoint: Endpoint) -> str:
     """The newest secret, here a broker's password; empty where there is none."""
-    return str(endpoint.secrets[0]["secret"]) if endpoint.secrets else ""
+    kept = endpoint.secrets
+    return str(kept[0]["secret"]) if kept else ""

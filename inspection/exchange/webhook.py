@@ -31,6 +31,7 @@ class WebhookCourier(Courier):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self._tls = ssl.create_default_context()
+        self._secrets = endpoint.secrets  # others make another courier
 
     def deliver(self, delivery: Delivery) -> Outcome:
         """POST the event and judge by the status."""
@@ -54,7 +55,7 @@ class WebhookCourier(Courier):
             "Connection": "close",
             "webhook-id": message_id,
             "webhook-timestamp": str(now),
-            "webhook-signature": signature(in_force(self.endpoint.secrets), message_id, now, body),
+            "webhook-signature": signature(in_force(self._secrets), message_id, now, body),
         }
 
     def _post(self, parts: SplitResult, body: bytes, headers: dict[str, str]) -> tuple[int, str]:

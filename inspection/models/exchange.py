@@ -1,10 +1,14 @@
 """What other systems are known by, and what leaves for them (docs/adr/0010-exchange.md)."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from inspection.sealed import seal, unseal
 
 from .base import Keyed
 
@@ -97,10 +101,11 @@ class Endpoint(Keyed):
     options = models.JSONField(
         default=dict, blank=True, help_text="what a kind needs: CFX handle, MQTT topic, user"
     )
-    secrets = models.JSONField(
-        default=list,
+    sealed = models.TextField(
         blank=True,
-        help_text="the newest first: {secret, until}; `until` empty: no end. Never shown again",
+        default="",
+        editable=False,
+        help_text="`secrets`, as only this house can read them (inspection/sealed.py)",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -122,6 +127,16 @@ class Endpoint(Keyed):
     @property
     def enabled(self) -> bool:
         return self.disabled_at is None
+
+    @property
+    def secrets(self) -> list[dict[str, Any]]:
+        """The newest first: {secret, until}; `until` empty: no end. Never shown again. Saved as
+        `sealed`. Raises CannotOpen."""
+        return unseal(self.sealed) if self.sealed else []
+
+    @secrets.setter
+    def secrets(self, value: list[dict[str, Any]]) -> None:
+        self.sealed = seal(value) if value else ""
 
 
 class OutboxEvent(Keyed):

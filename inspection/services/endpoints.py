@@ -24,6 +24,7 @@ from inspection.models import (
     Role,
     User,
 )
+from inspection.sealed import CannotOpen
 
 from .access import require
 from .audit import record
@@ -81,9 +82,9 @@ def create(
         product=product,
         event_types=_types(event_types),
         options=kept,
-        secrets=_first_secret(shown or secret),
         created_by=user,
     )
+    endpoint.secrets = _first_secret(shown or secret)
     with transaction.atomic():
         _save(endpoint, force_insert=True)
         record(user, "endpoint.created", endpoint, product=product, after=_seen(endpoint))
@@ -118,8 +119,8 @@ def edit(
                 check_may_name(user, endpoint.kind)
             if secret:
                 endpoint.secrets = _first_secret(secret)
-                fields.append("secrets")
-            elif moved and endpoint.secrets:
+                fields.append("sealed")
+            elif moved and endpoint.sealed:
                 raise UserError(
                     "password_again",
                     "Write the password again: it was for another place or another user.",
@@ -147,15 +148,25 @@ def rotate_secret(
     with transaction.atomic():
         lock_row(endpoint)
         row = Endpoint.objects.get(pk=endpoint.pk)
+        kept = _readable(row)
+        signing = in_force(kept)
         old = [
             {"secret": one["secret"], "until": one.get("until") or until}
-            for one in row.secrets
-            if one["secret"] in in_force(row.secrets)
+            for one in kept
+            if one["secret"] in signing
         ]
         endpoint.secrets = [{"secret": secret, "until": None}, *(old if overlap_hours else [])]
-        endpoint.save(update_fields=["secrets"])
+        endpoint.save(update_fields=["sealed"])
         _write_down(user, "endpoint.secret_rotated", endpoint, {}, overlap_hours=overlap_hours)
     return secret
+
+
+def _readable(endpoint: Endpoint) -> list[dict[str, Any]]:
+    """Its secrets; none where they cannot be opened any more: a new one is the remedy."""
+    try:
+        return endpoint.secrets
+    except CannotOpen:
+        return []
 
 
 def disable(user: User | None, endpoint: Endpoint, reason: str = "") -> None:

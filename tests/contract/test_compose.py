@@ -161,7 +161,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     here = Local(tmp_path_factory.mktemp("compose"))
     try:
         here.start("redis")
-        wait_for(lambda: here.is_healthy("redis"), 20, "redis is healthy")
+        wait_for(lambda: here.is_healthy("redis"), 60, "redis is healthy")
         here.run("migrate")
         for service in OURS:
             here.start(service)
@@ -178,7 +178,7 @@ def test_all_own_services_are_tried() -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_each_command_starts_a_process_that_becomes_healthy(local: Local, service: str) -> None:
-    wait_for(lambda: local.is_healthy(service), 90, f"{service} is healthy")
+    wait_for(lambda: local.is_healthy(service), 180, f"{service} is healthy")
 
 
 def test_every_queue_has_a_worker() -> None:

@@ -18,6 +18,7 @@ from inspection.services import endpoints
 from tests.brokers import PASSWORD, USER, RabbitMq, library
 from tests.factories.model_version import ModelVersionFactory
 from tests.factories.training_run import TrainingRunFactory
+from tests.holds import Hold
 from tests.integration.results import write_result
 from tests.plant import (
     Exchange,
@@ -40,6 +41,8 @@ library("proton", "cfx")
 HANDLE, MES = "Kintsugi.Inspection.LINE1", "Plant.Mes.1"
 REQUESTS, REPLIES = "kintsugi.requests", MES
 INSPECTED = "CFX.Production.TestAndInspection.UnitsInspected"
+DELIVER = "inspection.exchange.cfx.courier.CfxCourier.deliver"
+NOT_YET = 5  # the last events before a kill are held back, so that something always waits
 BACK_S = 120.0  # the broker starts in 15 s, the endpoint tries again every 30 s at the latest
 
 
@@ -72,11 +75,11 @@ def endpoint(transactional_db: None, rabbit: RabbitMq) -> Endpoint:
 
 
 @pytest.fixture
-def exchange(tmp_path: Path, endpoint: Endpoint) -> Iterator[Callable[[], Exchange]]:
+def exchange(tmp_path: Path, endpoint: Endpoint) -> Iterator[Callable[..., Exchange]]:
     started: list[Exchange] = []
 
-    def start() -> Exchange:
-        started.append(Exchange(tmp_path))
+    def start(hold: Hold | None = None) -> Exchange:
+        started.append(Exchange(tmp_path, hold=hold))
         return started[-1]
 
     yield start
@@ -150,20 +153,24 @@ class Peer:
 
 
 def run_with_two_kills(
-    count: int, rabbit: RabbitMq, endpoint: Endpoint, start: Callable[[], Exchange]
+    count: int, rabbit: RabbitMq, endpoint: Endpoint, start: Callable[..., Exchange]
 ) -> dict[str, Any]:
     """`count` units with two events each, while the broker is killed and started twice."""
     began = time.monotonic()
     line, shares, waiting_at_kill = Line(), thirds(count), []
     line.review(line.inspect(shares[0]))
-    running = start()
+    hold = Hold(rabbit.folder, DELIVER, 2 * shares[0] - NOT_YET)
+    running = start(hold)
     for last, following in pairwise(shares):
         wait_until_delivered(endpoint, delivered(endpoint) + last // 2 + 1, BACK_S, running)
         rabbit.kill()
-        wait_until_away(endpoint, 30)
+        hold.let_go()
+        wait_until_away(endpoint, 60)
         waiting_at_kill.append(2 * len(line.inspected) - delivered(endpoint))
         line.review(line.inspect(following))  # verdicts that come while nobody is there
+        hold.allow(2 * len(line.inspected) - NOT_YET)
         rabbit.start()
+    hold.let_go()
     wait_until_delivered(endpoint, 2 * count, 4 * BACK_S, running)
     seconds = time.monotonic() - began
     again = Delivery.objects.filter(event__type="review.recorded").order_by("event_id")[0]
@@ -215,7 +222,7 @@ def _what(message: dict[str, Any]) -> str:
 
 
 def test_units_reach_a_durable_queue_though_the_broker_is_killed_twice(
-    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[[], Exchange]
+    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[..., Exchange]
 ) -> None:
     told = run_with_two_kills(50, rabbit, endpoint, exchange)
 
@@ -228,14 +235,14 @@ def test_units_reach_a_durable_queue_though_the_broker_is_killed_twice(
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_thousand_units_reach_a_durable_queue(
-    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[[], Exchange]
+    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[..., Exchange]
 ) -> None:
     told = run_with_two_kills(1000, rabbit, endpoint, exchange)
     write_result("brokers", "cfx_rabbitmq", told)
 
 
 def test_requests_are_answered_over_the_broker(
-    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[[], Exchange]
+    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[..., Exchange]
 ) -> None:
     old = ModelVersionFactory(number=1, state="retired", promoted_at=datetime.now(UTC))
     run = TrainingRunFactory(
@@ -273,7 +280,7 @@ def test_requests_are_answered_over_the_broker(
 
 
 def test_the_endpoint_says_hello_beats_and_survives_nonsense(
-    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[[], Exchange]
+    rabbit: RabbitMq, endpoint: Endpoint, exchange: Callable[..., Exchange]
 ) -> None:
     from proton import Message
 

@@ -30,7 +30,7 @@ def test_a_message_that_comes_three_times_is_worked_on_once(worker: StartWorker)
     for _ in range(3):
         publish(TrainingRun, run.pk)
     wait_for(lambda: worked_on(run), 100, "the run was worked on")
-    wait_for(lambda: waiting_messages("train") == 0, 10, "the other messages were taken")
+    wait_for(lambda: waiting_messages("train") == 0, 60, "the other messages were taken")
     run.refresh_from_db()
     assert run.attempt == 1
     assert RunLogLine.objects.filter(run=run, level="error").count() == 1

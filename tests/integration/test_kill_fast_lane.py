@@ -21,11 +21,13 @@ from inspection.services import batches, folder_import
 from tests.factories.jobs import media
 from tests.factories.pictures import write_parts
 from tests.factories.submission import make_asked, make_sender, send
+from tests.holds import Hold
 from tests.processes import Worker, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 StartWorker = Callable[..., Worker]
 PATIENCE_S = 120.0
+OPEN = "inspection.services.scoring._open"  # called once for each picture
 
 
 @pytest.fixture
@@ -50,9 +52,11 @@ def scores(batch: Batch) -> dict[object, float | None]:
     return dict(Inspection.objects.filter(batch=batch).values_list("pictures__image", "score"))
 
 
-def test_kill_9_while_units_are_scored(version: ModelVersion, worker: StartWorker) -> None:
+def test_kill_9_while_units_are_scored(
+    version: ModelVersion, worker: StartWorker, tmp_path: Path
+) -> None:
     worker("default", beat=True)
-    first = worker("fast", "score")
+    first = worker("fast", "score", **Hold(tmp_path, OPEN, 30).environment)
     units = submit(version, 40)
     wait_for(lambda: ImageResult.objects.count() >= 3, PATIENCE_S, "the first verdicts")
     first.kill_whole()
@@ -95,9 +99,11 @@ def test_a_batch_that_units_interrupt_ends_as_one_that_nobody_interrupts(
     for item in Inspection.objects.filter(batch=batch).order_by("id"):
         image = item.pictures.get().image
         batches.add_image(again, image, image.original_name)
-    started = worker("fast", "score")
+    hold = Hold(tmp_path, OPEN, 30)  # the batch does not end before there are units
+    started = worker("fast", "score", **hold.environment)
     wait_for(lambda: ImageResult.objects.exists(), PATIENCE_S, "the batch is under way")
     units = submit(version, 10)
+    hold.let_go()
     done = Inspection.objects.filter(pk__in=[unit.pk for unit in units]).exclude(verdict="")
     wait_for(lambda: done.count() == 10, PATIENCE_S, "the units have verdicts")
     last = max(unit.completed_at for unit in done if unit.completed_at)

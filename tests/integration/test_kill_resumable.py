@@ -57,7 +57,7 @@ class Web:
         assert self.process.poll() is None, self.log.read_text()
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def kill(self) -> None:

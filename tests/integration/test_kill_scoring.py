@@ -19,12 +19,21 @@ from inspection.models import (
 from inspection.services import batches, folder_import
 from tests.factories.jobs import media
 from tests.factories.pictures import draw_part, png, write_parts
+from tests.holds import Hold
 from tests.processes import Worker, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 StartWorker = Callable[..., Worker]
 PICTURES = 48
+# A group has 16 pictures at most: one that is held here has others before and behind it.
+IN_THE_MIDDLE = PICTURES // 2
 PATIENCE_S = 120.0  # a machine that does much else
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Hold:
+    """A worker that is given it waits in the middle of the chunk, unless it is killed before."""
+    return Hold(tmp_path, "inspection.services.scoring._open", IN_THE_MIDDLE)
 
 
 @pytest.fixture
@@ -62,9 +71,9 @@ def test_a_batch_is_scored_and_its_pictures_can_be_shown(
         assert result.infer_ms is not None
 
 
-def test_kill_9_in_the_middle_of_a_chunk(batch: Batch, worker: StartWorker) -> None:
+def test_kill_9_in_the_middle_of_a_chunk(batch: Batch, worker: StartWorker, hold: Hold) -> None:
     worker("default", beat=True)
-    first = worker("score")
+    first = worker("score", **hold.environment)
     wait_for(lambda: ImageResult.objects.count() >= 2, PATIENCE_S, "the first results")
     first.kill_whole()
     there = ImageResult.objects.count()
@@ -80,8 +89,8 @@ def test_kill_9_in_the_middle_of_a_chunk(batch: Batch, worker: StartWorker) -> N
     assert ScoringChunk.objects.get().attempt == 2
 
 
-def test_sigterm_in_the_middle_of_a_chunk(batch: Batch, worker: StartWorker) -> None:
-    first = worker("score")
+def test_sigterm_in_the_middle_of_a_chunk(batch: Batch, worker: StartWorker, hold: Hold) -> None:
+    first = worker("score", **hold.environment)
     wait_for(lambda: ImageResult.objects.count() >= 2, PATIENCE_S, "the first results")
     assert first.terminate() == 0
     assert ScoringChunk.objects.get().attempt == 0, "an orderly stop is no crash"

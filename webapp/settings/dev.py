@@ -17,4 +17,5 @@ def _own_secret() -> str:
 
 
 SECRET_KEY = env("SECRET_KEY", default="") or _own_secret()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DEBUG", default=False)

@@ -11,6 +11,8 @@ if len(SECRET_KEY) < 50 or SECRET_KEY.startswith("django-insecure"):
         "SECRET_KEY must be a random string of at least 50 characters; make one with: "
         'python -c "import secrets; print(secrets.token_urlsafe(50))"'
     )
+# Earlier keys: they still open what they sealed and signed.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database in production")
 

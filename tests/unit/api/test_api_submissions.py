@@ -226,7 +226,7 @@ def test_who_waits_gets_the_verdict_when_it_is_there(mes_committed: Mes) -> None
     def worker() -> None:
         from django.db import connection
 
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not (found := Inspection.objects.first()) and time.monotonic() < until:
             time.sleep(0.02)
         time.sleep(0.3)
@@ -235,12 +235,12 @@ def test_who_waits_gets_the_verdict_when_it_is_there(mes_committed: Mes) -> None
 
     thread = threading.Thread(target=worker)
     thread.start()
-    answer, took = ask(mes_committed, 20)
+    answer, took = ask(mes_committed, 30)
     thread.join()
     assert (answer.status_code, answer.json()["result"]) == (201, "Failed")
-    assert answer["Preference-Applied"] == "wait=20"
+    assert answer["Preference-Applied"] == "wait=30"
     assert answer["RateLimit-Policy"]
-    assert 0.2 < took < 10
+    assert 0.2 < took < 20
 
 
 def test_who_would_wait_is_told_so_where_the_verdict_is_there_at_once(mes_committed: Mes) -> None:

@@ -45,9 +45,9 @@ def loopback_is_listed(settings: Settings) -> None:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> float:
-    """So that a test of slowness takes a second."""
-    monkeypatch.setattr(webhook, "TIMEOUT_S", 1.0)
-    return 1.0
+    """So that a test of slowness takes seconds."""
+    monkeypatch.setattr(webhook, "TIMEOUT_S", 2.0)
+    return 2.0
 
 
 def delivery_to(url: str, **fields: Any) -> Delivery:
@@ -98,7 +98,7 @@ def test_what_a_receiver_gets() -> None:
     assert got.headers["host"] == f"127.0.0.1:{there.port}"
     assert got.headers["content-type"] == "application/json"
     assert got.headers["webhook-id"] == str(delivery.event_id)
-    assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 5
+    assert abs(int(got.headers["webhook-timestamp"]) - time.time()) < 60
     body = json.loads(got.body)
     assert list(body) == ["type", "timestamp", "data"]
     assert body["type"] == "inspection.completed"
@@ -190,10 +190,10 @@ def test_gone_ends_an_endpoint_but_of_a_callback_only_this_one() -> None:
 def test_a_receiver_that_takes_too_long_fails_in_time(answer: Any, short: float) -> None:
     began = time.monotonic()
     outcome, there = deliver_to(answer)
-    assert time.monotonic() - began < short + 4
+    assert time.monotonic() - began < short + 20
     assert len(there.got) == 1
     assert not outcome.delivered
-    assert outcome.error == "No answer within 1 s."
+    assert outcome.error == "No answer within 2 s."
 
 
 def test_a_handshake_that_never_ends_fails_in_time(short: float) -> None:
@@ -201,8 +201,8 @@ def test_a_handshake_that_never_ends_fails_in_time(short: float) -> None:
     began = time.monotonic()
     with listener:
         outcome = deliver(delivery_to(f"https://127.0.0.1:{port}/"))
-    assert time.monotonic() - began < short + 4
-    assert outcome.error == "No answer within 1 s."
+    assert time.monotonic() - began < short + 20
+    assert outcome.error == "No answer within 2 s."
 
 
 def test_a_flood_is_not_read(short: float) -> None:

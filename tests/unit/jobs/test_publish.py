@@ -27,6 +27,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     that were tried."""
     monkeypatch.setattr(publishing, "_silent_until", 0.0)
     monkeypatch.setattr(publishing, "_hung_until", 0.0)
+    monkeypatch.setattr(publishing, "PAUSE_AFTER_FAILURE_S", 60.0)
+    monkeypatch.setattr(publishing, "HANGS_S", 30.0)  # only this machine may be slow
 
     def make(*, failures: int, takes_s: float = 0.0) -> list[str]:
         tried: list[str] = []

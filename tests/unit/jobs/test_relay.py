@@ -43,9 +43,9 @@ def say(event, **fields):
 
 
 @pytest.fixture(autouse=True)
-def _short(settings: Settings) -> Iterator[None]:
-    settings.JOB_LEASE_S = 3
-    settings.JOB_CANCEL_GRACE_S = 1
+def _own_times(settings: Settings) -> Iterator[None]:
+    settings.JOB_LEASE_S = 10
+    settings.JOB_CANCEL_GRACE_S = 60
     yield
     shutdown.reset()
 
@@ -202,23 +202,24 @@ def test_cancel_is_heard_by_a_process_that_looks(speaks: Speak) -> None:
         sys.exit(3)
     """)
     run = make_run()
-    thread = train_beside(run, 10)
+    thread = train_beside(run, 60)
     training.cancel_run(None, run)
-    thread.join(10)
+    thread.join(60)
     run.refresh_from_db()
     assert run.state == JobState.CANCELLED
 
 
-def test_a_process_that_ignores_the_cancel_is_killed(speaks: Speak) -> None:
+def test_a_process_that_ignores_the_cancel_is_killed(speaks: Speak, settings: Settings) -> None:
+    settings.JOB_CANCEL_GRACE_S = 1
     speaks("""
         say("progress", stage="pretrain", fraction=0.1)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(60)
     """)
     run = make_run()
-    thread = train_beside(run, 10)
+    thread = train_beside(run, 60)
     training.cancel_run(None, run)
-    thread.join(10)
+    thread.join(60)
     run.refresh_from_db()
     assert run.state == JobState.CANCELLED
 
@@ -239,9 +240,9 @@ def test_a_worker_that_shuts_down_puts_the_run_back_and_spends_no_attempt(speaks
         time.sleep(60)
     """)
     run = make_run()
-    thread = train_beside(run, 10)
+    thread = train_beside(run, 60)
     shutdown.request()
-    thread.join(10)
+    thread.join(60)
     run.refresh_from_db()
     assert (run.state, run.attempt) == (JobState.QUEUED, 0)
     assert run.published_at is not None
@@ -257,12 +258,12 @@ def test_a_worker_whose_run_was_given_away_kills_its_process_and_writes_nothing(
             say("metrics", stage="pretrain", step=time.time_ns() % 2**30, values={})
     """)
     run = make_run()
-    thread = train_beside(run, 10)
+    thread = train_beside(run, 60)
     TrainingRun.objects.filter(pk=run.pk).update(
         state=JobState.QUEUED, token=None, lease_expires_at=None
     )
     before = RunMetric.objects.filter(run=run).count()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert RunMetric.objects.filter(run=run).count() == before
     run.refresh_from_db()
@@ -272,13 +273,13 @@ def test_a_worker_whose_run_was_given_away_kills_its_process_and_writes_nothing(
 def test_a_folder_has_one_process_even_when_the_old_worker_was_frozen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inspection.jobs.trainer.LEAVE_S", 1.0)
+    monkeypatch.setattr("inspection.jobs.trainer.LEAVE_S", 3.0)
     folder = tmp_path / "run"
     sleeper = [sys.executable, "-c", "import time; time.sleep(60)", str(folder)]
     old = Trainer(folder, sleeper)
     new = Trainer(folder, [sys.executable, "-c", "pass"])
-    assert old.process.wait(5) == -9
-    assert new.process.wait(5) == 0
+    assert old.process.wait(30) == -9
+    assert new.process.wait(30) == 0
 
 
 def test_the_last_lines_of_a_process_are_not_lost(tmp_path: Path) -> None:

@@ -31,20 +31,20 @@ class Socket(ApplicationCommunicator):
         await self.send_input({"type": "websocket.receive", "text": text})
 
     async def hear(self) -> dict[str, Any]:
-        output = await self.receive_output(timeout=5)
+        output = await self.receive_output(timeout=30)
         assert output["type"] == "websocket.send", output
         heard: dict[str, Any] = json.loads(output["text"])
         return heard
 
     async def hang_up(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait()
+        await self.wait(timeout=30)
 
 
 async def connect(user: Any) -> Socket:
     socket = Socket(user)
     await socket.send_input({"type": "websocket.connect"})
-    assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
+    assert (await socket.receive_output(timeout=30))["type"] == "websocket.accept"
     return socket
 
 
@@ -55,7 +55,7 @@ async def ask(socket: Socket, *topics: str) -> dict[str, Any]:
 
 async def test_who_is_not_signed_in_is_sent_away() -> None:
     socket = await connect(AnonymousUser())
-    closed = await socket.receive_output(timeout=5)
+    closed = await socket.receive_output(timeout=30)
     assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
 
 
@@ -113,7 +113,7 @@ async def test_who_is_disabled_hears_nothing_more() -> None:
     socket = await connect(user)
     await ask(socket, f"run:{run.pk}")
     await make(users.disable_user)(None, user)
-    closed = await socket.receive_output(timeout=5)
+    closed = await socket.receive_output(timeout=30)
     assert closed["type"] == "websocket.close"
 
 
@@ -124,5 +124,5 @@ async def test_what_no_page_of_ours_sends_ends_the_talk(text: str) -> None:
     user = await make(UserFactory)(role=Role.VIEWER)
     socket = await connect(user)
     await socket.say(text)
-    closed = await socket.receive_output(timeout=5)
+    closed = await socket.receive_output(timeout=30)
     assert closed["type"] == "websocket.close"

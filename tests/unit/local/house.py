@@ -39,7 +39,7 @@ def main() -> None:
     with only_one(FOLDER), Supervisor(os.environ, FOLDER / "log", say) as house:
         house.start(spec("polite", POLITE, grace_s=5), spec("last", POLITE, stop_rank=9))
         if "stubborn" in sys.argv:
-            house.start(spec("stubborn", STUBBORN, grace_s=30 if "long" in sys.argv else 1))
+            house.start(spec("stubborn", STUBBORN, grace_s=90 if "long" in sys.argv else 1))
         house.watch()
 
 

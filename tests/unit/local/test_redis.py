@@ -20,7 +20,7 @@ from webapp.redis_urls import broker_url, client_url, socket_of, socket_path, so
 
 def start(var: Path) -> Child:
     child = Child(redis.server(var), os.environ, var / "log")
-    wait_for(lambda: redis.answers(redis.default_url(var)), 10, "Redis answers")
+    wait_for(lambda: redis.answers(redis.default_url(var)), 60, "Redis answers")
     return child
 
 
@@ -52,14 +52,14 @@ async def _pushed(url: str) -> object:
     channel = await layer.new_channel()
     await layer.group_add("group", channel)
     await layer.group_send("group", {"type": "hello"})
-    return await asyncio.wait_for(layer.receive(channel), 5)
+    return await asyncio.wait_for(layer.receive(channel), 30)
 
 
 def test_queued_messages_survive_a_kill(tmp_path: Path) -> None:
     server = start(tmp_path)
     with Redis.from_url(client_url(redis.default_url(tmp_path))) as client:
         client.rpush("queue", "message")
-        wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 5, "fsync")
+        wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 30, "fsync")
     server.kill()
 
     server = start(tmp_path)

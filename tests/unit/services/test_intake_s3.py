@@ -64,7 +64,7 @@ def store(address: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Itera
     client.create_bucket(Bucket="plant")
     yield client
     urllib.request.urlopen(
-        urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=5
+        urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=30
     )
 
 

@@ -51,7 +51,7 @@ def while_locked(version: ModelVersion, change: Callable[[], None], call: Callab
         time.sleep(0.5)
         assert not result, "it did not wait for the viewpoint"
         change()
-    thread.join(20)
+    thread.join(60)
     return result[0]
 
 

@@ -340,7 +340,7 @@ def test_a_part_that_is_judged_while_its_batch_is_sealed_does_not_lose_the_event
             time.sleep(1)
 
     def end() -> bool:
-        sealed.wait(10)
+        sealed.wait(60)
         judge(part)
         return batch_end.settle(batch.pk)
 

@@ -166,7 +166,7 @@ async def test_requests_at_the_same_time_share_no_thread() -> None:
     threads, here = Threads(), threading.Barrier(8)
 
     def meet() -> int:
-        here.wait(10)  # breaks unless all eight are in threads of their own
+        here.wait(30)  # breaks unless all eight are in threads of their own
         return threading.get_ident()
 
     found = await asyncio.gather(*(in_a_thread(threads, meet) for _ in range(8)))
@@ -174,14 +174,19 @@ async def test_requests_at_the_same_time_share_no_thread() -> None:
 
 
 async def test_a_thread_is_lent_again_only_when_it_is_free() -> None:
-    threads, go_on = Threads(), threading.Event()
-    left = asyncio.create_task(in_a_thread(threads, go_on.wait, 10))
-    await asyncio.sleep(0.05)
+    threads, begun, go_on = Threads(), threading.Event(), threading.Event()
+
+    def work_long() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    left = asyncio.create_task(in_a_thread(threads, work_long))
+    await until(begun.is_set)
     left.cancel()  # the browser went away; its page is still being made
     await asyncio.wait([left])
     started = time.monotonic()
     await in_a_thread(threads, lambda: None)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     go_on.set()
 
 
@@ -191,7 +196,7 @@ async def test_after_a_burst_only_some_threads_stay() -> None:
 
     def meet() -> None:
         mine.append(threading.current_thread())
-        here.wait(20)
+        here.wait(30)
 
     await asyncio.gather(*(in_a_thread(threads, meet) for _ in range(many)))
     await until(lambda: sum(one.is_alive() for one in mine) == len(threads._idle))
