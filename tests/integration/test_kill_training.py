@@ -22,7 +22,7 @@ from tests.processes import Worker, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
 StartWorker = Callable[..., Worker]
-STEPS, SOME_STEPS = 300, 15
+STEPS, SOME_STEPS = 450, 15
 
 
 @pytest.fixture
