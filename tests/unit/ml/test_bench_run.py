@@ -18,6 +18,7 @@ from PIL import Image
 
 from ml.__main__ import main
 from ml.bench.rows import SCORING, locked
+from ml.bench.run import run_of
 from ml.data.assemblies import generate
 
 # Trainings in processes of their own, on cores that others may use too.
@@ -207,3 +208,24 @@ def wait_for(condition: Any, seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "trained"),
+    [
+        ("paper,memory,fused", {"paper": "fused", "memory": "fused", "fused": "fused"}),
+        ("paper,paper-nossl", {"paper": "paper", "paper-nossl": "paper-nossl"}),
+        (
+            "paper,paper-nossl,memory,fused",
+            {"paper": "paper", "paper-nossl": "paper-nossl", "memory": "fused", "fused": "fused"},
+        ),
+        ("paper", {"paper": "paper"}),
+        ("memory", {"memory": "memory"}),
+        ("fused,csa", {"fused": "fused", "csa": "csa"}),
+    ],
+)
+def test_a_row_is_trained_as_itself_unless_one_run_serves_several(
+    asked: str, trained: dict[str, str]
+) -> None:
+    methods = asked.split(",")
+    assert {one: run_of(one, methods) for one in methods} == trained
