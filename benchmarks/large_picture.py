@@ -38,7 +38,7 @@ from ml.train.job import Job
 SIDE, SMALL = 8000, 256
 MOST_BYTES, MOST_SECONDS = 1.5 * 2**30, 60.0
 KINDS = {"colour": ".jpg", "16-bit grey": ".png", "transparent": ".png"}
-LONG, SHORT, STEPS = 1100, 140, 10  # long enough for tiles, and quickly learnt
+LONG, SHORT, STEPS = 2100, 140, 10  # long enough for tiles, and quickly learnt
 LEARNT, CALIBRATED = 20, 8
 CELL = 125  # pixels of a picture of 8,000: what it shows at the coarsest
 

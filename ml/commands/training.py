@@ -29,6 +29,9 @@ def add_options(p: argparse.ArgumentParser, length: str) -> None:
         "--weights", type=Path, metavar="DIR", help="folder with installed weights files"
     )
     p.add_argument(
+        "--few", action="store_true", help="learn from fewer than 60 good parts (5 at least)"
+    )
+    p.add_argument(
         "--resume",
         action="store_true",
         help="go on with the run in --out and refuse if there is none; without the "
@@ -64,6 +67,7 @@ def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
         device=arguments.device,
         threads=arguments.threads,
         weights_dir=arguments.weights,
+        few=arguments.few,
         **more,
     )
 

@@ -19,7 +19,7 @@ KINDS = ("cut_paste", "missing_patch", "shifted_patch", "scratch", "spot")
 
 
 def synthetic_defect(image: Tensor, kind: str, rng: random.Random) -> tuple[Tensor, Tensor]:
-    """A copy of image (3, S, S) in 0..1 with one defect, and its mask (S, S)."""
+    """A copy of image (3, H, W) in 0..1 with one defect, and its mask (H, W)."""
     damaged = _MAKERS[kind](image, rng)
     mask = (damaged - image).abs().amax(0) > 0.02
     return damaged, mask
@@ -29,7 +29,7 @@ def visible_defect(
     image: Tensor, kind: str, rng: random.Random, tries: int = 20
 ) -> tuple[Tensor, Tensor]:
     """As `synthetic_defect`, drawn again until at least a few pixels really changed."""
-    needed = max(6, round(SMALLEST * image.shape[-1] ** 2))
+    needed = max(6, round(SMALLEST * image.shape[-2] * image.shape[-1]))
     best = synthetic_defect(image, kind, rng)
     for _ in range(tries):
         if int(best[1].sum()) >= needed:
@@ -38,16 +38,22 @@ def visible_defect(
     return best
 
 
-def _box(size: int, rng: random.Random, low: float, high: float) -> tuple[int, int, int, int]:
+def _extent(image: Tensor) -> tuple[int, int, float]:
+    """Height and width, and the edge of a square of the same area: what lengths are drawn by."""
+    rows, columns = image.shape[-2:]
+    return rows, columns, math.sqrt(rows * columns)
+
+
+def _box(image: Tensor, rng: random.Random, low: float, high: float) -> tuple[int, int, int, int]:
     """Top, left, height, width; area between `low` and `high` of the picture, central 90 %."""
-    area = math.exp(rng.uniform(math.log(low), math.log(high))) * size * size
+    rows, columns, _ = _extent(image)
+    area = math.exp(rng.uniform(math.log(low), math.log(high))) * rows * columns
     aspect = math.exp(rng.uniform(-0.9, 0.9))
-    height = min(size // 2, max(3, round(math.sqrt(area * aspect))))
-    width = min(size // 2, max(3, round(math.sqrt(area / aspect))))
-    edge = size // 20
+    height = max(1, min(rows // 2, max(3, round(math.sqrt(area * aspect)))))
+    width = max(1, min(columns // 2, max(3, round(math.sqrt(area / aspect)))))
     return (
-        rng.randint(edge, size - edge - height),
-        rng.randint(edge, size - edge - width),
+        rng.randint(rows // 20, rows - rows // 20 - height),
+        rng.randint(columns // 20, columns - columns // 20 - width),
         height,
         width,
     )
@@ -72,19 +78,19 @@ def _paste(image: Tensor, patch: Tensor, top: int, left: int) -> Tensor:
 
 
 def _cut_paste(image: Tensor, rng: random.Random) -> Tensor:
-    size = image.shape[-1]
-    top, left, height, width = _box(size, rng, SMALLEST, 0.05)
+    rows, columns, _ = _extent(image)
+    top, left, height, width = _box(image, rng, SMALLEST, 0.05)
     patch = image[:, top : top + height, left : left + width]
     if rng.random() < 0.5:
         patch = patch.flip(rng.choice((1, 2)))
     gain = rng.uniform(0.85, 1.15)
-    to_top, to_left = rng.randint(0, size - height), rng.randint(0, size - width)
+    to_top, to_left = rng.randint(0, rows - height), rng.randint(0, columns - width)
     return _paste(image, (patch * gain).clamp(0, 1), to_top, to_left)
 
 
 def _missing_patch(image: Tensor, rng: random.Random) -> Tensor:
     """Cover a piece with the colour that surrounds it."""
-    top, left, height, width = _box(image.shape[-1], rng, SMALLEST, 0.05)
+    top, left, height, width = _box(image, rng, SMALLEST, 0.05)
     around = image[
         :, max(0, top - 3) : top + height + 3, max(0, left - 3) : left + width + 3
     ].flatten(1)
@@ -94,20 +100,20 @@ def _missing_patch(image: Tensor, rng: random.Random) -> Tensor:
 
 
 def _shifted_patch(image: Tensor, rng: random.Random) -> Tensor:
-    size = image.shape[-1]
-    top, left, height, width = _box(size, rng, 0.003, 0.08)
+    rows, columns, size = _extent(image)
+    top, left, height, width = _box(image, rng, 0.003, 0.08)
     patch = image[:, top : top + height, left : left + width]
-    reach = max(2, size // 16)
+    reach = max(2, int(size) // 16)
     dy, dx = rng.choice((-1, 1)) * rng.randint(2, reach), rng.randint(-reach, reach)
-    to_top = min(max(0, top + dy), size - height)
-    to_left = min(max(0, left + dx), size - width)
+    to_top = min(max(0, top + dy), rows - height)
+    to_left = min(max(0, left + dx), columns - width)
     return _paste(image, patch, to_top, to_left)
 
 
-def _distance_to_line(size: int, points: list[tuple[float, float]]) -> Tensor:
-    """Distance of each pixel to a polyline, (S, S)."""
-    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    nearest = torch.full((size, size), torch.inf)
+def _distance_to_line(rows: int, columns: int, points: list[tuple[float, float]]) -> Tensor:
+    """Distance of each pixel to a polyline, (rows, columns)."""
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    nearest = torch.full((rows, columns), torch.inf)
     for (y0, x0), (y1, x1) in itertools.pairwise(points):
         length = max(1e-6, (y1 - y0) ** 2 + (x1 - x0) ** 2)
         along = (((y - y0) * (y1 - y0) + (x - x0) * (x1 - x0)) / length).clamp(0, 1)
@@ -117,23 +123,25 @@ def _distance_to_line(size: int, points: list[tuple[float, float]]) -> Tensor:
 
 
 def _scratch(image: Tensor, rng: random.Random) -> Tensor:
-    size = image.shape[-1]
+    rows, columns, size = _extent(image)
     angle, step = rng.uniform(0, 2 * math.pi), size * rng.uniform(0.03, 0.1)
-    points = [(rng.uniform(0.15, 0.85) * size, rng.uniform(0.15, 0.85) * size)]
+    points = [(rng.uniform(0.15, 0.85) * rows, rng.uniform(0.15, 0.85) * columns)]
     for _ in range(4):
         angle += rng.uniform(-0.4, 0.4)
         y, x = points[-1]
         points.append((y + step * math.sin(angle), x + step * math.cos(angle)))
     reach = rng.uniform(0.4, 1.2) * size / 128
-    opacity = (1.0 + reach - _distance_to_line(size, points)).clamp(0, 1) * rng.uniform(0.5, 0.95)
+    opacity = (1.0 + reach - _distance_to_line(rows, columns, points)).clamp(0, 1) * rng.uniform(
+        0.5, 0.95
+    )
     tone = rng.choice((rng.uniform(0.0, 0.25), rng.uniform(0.75, 1.0)))
     return image * (1 - opacity) + tone * opacity
 
 
 def _spot(image: Tensor, rng: random.Random) -> Tensor:
-    size = image.shape[-1]
-    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    cy, cx = rng.uniform(0.1, 0.9) * size, rng.uniform(0.1, 0.9) * size
+    rows, columns, size = _extent(image)
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    cy, cx = rng.uniform(0.1, 0.9) * rows, rng.uniform(0.1, 0.9) * columns
     radius = rng.uniform(0.015, 0.08) * size
     turn, flat = rng.uniform(0, math.pi), rng.uniform(0.5, 1.0)
     u = (x - cx) * math.cos(turn) + (y - cy) * math.sin(turn)

@@ -20,9 +20,10 @@ from ml.data.alignment import Aligner, inverse, warp
 from ml.data.dataset import PictureSet
 from ml.data.letterbox import PADDING, Letterbox, letterbox, to_tensor
 
-# Times the preset's size: the median long edge above which tiles are used. Up to there a picture
-# is looked at whole, which says more of a part: where it lies, and what is usual at each place.
-TILED_ABOVE = 8
+# The median long edge in pixels above which tiles are used. Up to there a picture is looked at
+# whole, which says more of a part, where it lies and what is usual at each place, and takes a
+# thirtieth of the time; the memory sees it at up to 512 px whatever the preset.
+TILED_ABOVE = 2048
 MOST_ALONG = 8  # times the preset's size: the longest edge that is looked at
 OVERLAP = 0.25  # of a tile, at least
 POOL = 4096  # random tiles that a training holds in memory at most,
@@ -61,16 +62,16 @@ class Tile:
         return Tile(self.index, self.row, self.column, x, y, inside)
 
 
-def is_tiled(sizes: Sequence[tuple[int, int]], size: int, setting: str = "auto") -> bool:
-    """Whether pictures of these (width, height) want tiles of `size` pixels.
+def is_tiled(sizes: Sequence[tuple[int, int]], setting: str = "auto") -> bool:
+    """Whether pictures of these (width, height) want tiles.
 
-    setting: `auto` (the median long edge is more than eight tiles), `never` or `always`.
+    setting: `auto` (the median long edge is more than 2,048 px), `never` or `always`.
     """
     if setting not in ("auto", "never", "always"):
         raise ValueError(f"tile must be auto, never or always, not {setting!r}")
     if setting != "auto":
         return setting == "always"
-    return bool(sizes) and _median_edge(sizes) > TILED_ABOVE * size
+    return bool(sizes) and _median_edge(sizes) > TILED_ABOVE
 
 
 def seen_edge(sizes: Sequence[tuple[int, int]], size: int) -> int:

@@ -52,15 +52,23 @@ class Choice:
     tables: dict[str, list[dict[str, object]]]
 
 
-def damage(images: Sequence[Tensor], seed: int) -> list[tuple[Tensor, str]]:
-    """One synthetic defect on each image (3, S, S), kinds and strengths in turn."""
+def damage(
+    images: Sequence[Tensor], seed: int, boxes: Sequence[Letterbox] | None = None
+) -> list[tuple[Tensor, str]]:
+    """One synthetic defect on each image (3, S, S), kinds and strengths in turn.
+
+    boxes: where the picture lies in each; a defect in what pads it would be none.
+    """
     rng = random.Random(seed)
     damaged = []
     for index, image in enumerate(images):
         kind = KINDS[index % len(KINDS)]
         strength = STRENGTHS[(index // len(KINDS)) % len(STRENGTHS)]
-        full = visible_defect(image, kind, rng)[0]
-        damaged.append((image + strength * (full - image), kind))
+        changed = image.clone()
+        part = boxes[index].crop(changed) if boxes else changed
+        full = visible_defect(part, kind, rng)[0]
+        part.copy_(part + strength * (full - part))
+        damaged.append((changed, kind))
     return damaged
 
 

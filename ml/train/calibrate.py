@@ -103,7 +103,7 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
     part in no choice: the promise on false calls holds for what is exchangeable with them.
     """
     clock = StageClock(context, "calibrate", "pictures")
-    look = Looker(context, engine, clock)
+    look = Looker(context, engine, clock, remembered)
     samples = _samples(context, look)
     more = _remembered_normals(look, engine, remembered) | _restored_normals(look)
     choice = choose(samples, more, context.method.decision, engine.extractor.stand_in)
@@ -123,18 +123,28 @@ def calibrate(context: Context, engine: Engine, remembered: list[str]) -> Calibr
 
 
 class Looker:
-    """Gives the evidence on pictures of the run, by id, and counts them."""
+    """Gives the evidence on pictures of the run, by id, and counts them.
 
-    def __init__(self, context: Context, engine: Engine, clock: StageClock) -> None:
+    remembered: the pictures behind the engine's memory, in its order; each is looked at without
+    its own patches, which would find themselves.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        engine: Engine,
+        clock: StageClock,
+        remembered: Sequence[str] = (),
+    ) -> None:
         self.context, self.engine, self.clock = context, engine, clock
+        self.owners = {id_: place for place, id_ in enumerate(remembered)}
         self.total, self.done = picture_count(context), 0
         self.view = engine.memory.view if engine.memory else None
         self.load = context.large_loader(self.view.size) if self.view else None
 
-    def box(self, id_: str) -> Letterbox:
-        """Where the picture lies in the square."""
-        width, height = self.context.pictures.subset([id_]).sizes[0]
-        return Letterbox.of(width, height, self.context.preset.image_size)
+    def box(self, id_: str, size: int | None = None) -> Letterbox:
+        """Where the picture lies in the square, by default that of the restorer."""
+        return box_of(self.context, id_, size or self.context.preset.image_size)
 
     def image(self, id_: str) -> Tensor:
         """The picture as the restorer sees it, (3, S, S) in 0..1."""
@@ -144,17 +154,19 @@ class Looker:
         """The picture as the memory sees it, (3, V, V) in 0..1."""
         return self.load(id_).float() / 255 if self.load else None
 
-    def evidence(self, image: Tensor, large: Tensor | None) -> Evidence:
-        """Look, and count."""
-        return self._look(self.engine, image, large)
+    def evidence(self, image: Tensor, large: Tensor | None, id_: str = "") -> Evidence:
+        """Look, and count. `id_`: the picture that it is or was made from."""
+        return self._look(self.engine, image, large, self.owners.get(id_))
 
     def restoration(self, image: Tensor) -> Tensor:
         """The inpainting's maps (n, L, S, S) alone, counted too."""
         return self._look(self.engine.with_memory(None), image, None).maps["inpainting"]
 
-    def _look(self, engine: Engine, image: Tensor, large: Tensor | None) -> Evidence:
+    def _look(
+        self, engine: Engine, image: Tensor, large: Tensor | None, leave_out: int | None = None
+    ) -> Evidence:
         self.context.control.check()
-        found = engine.evidence(image, large)
+        found = engine.evidence(image, large, leave_out)
         self.done += 1
         self.clock.progress(self.done, max(self.done, self.total))
         return found
@@ -176,19 +188,30 @@ class Looker:
         They are made at the larger size; the smaller picture gets what they changed.
         """
         small = [self.image(i) for i in ids]
-        if not self.load:
-            return [(image, None, kind) for image, kind in damage(small, seed)]
-        large = [self.large(i) for i in ids]
-        return damage_both(small, [one for one in large if one is not None], seed)
+        if not self.view:
+            inside = [self.box(i) for i in ids]
+            return [(image, None, kind) for image, kind in damage(small, seed, inside)]
+        large = [one for i in ids if (one := self.large(i)) is not None]
+        return damage_both(small, large, seed, [self.box(i, self.view.size) for i in ids])
+
+
+def box_of(context: Context, id_: str, size: int) -> Letterbox:
+    """Where a picture of the run lies in a square of `size` pixels."""
+    width, height = context.pictures.subset([id_]).sizes[0]
+    return Letterbox.of(width, height, size)
 
 
 def damage_both(
-    small: Sequence[Tensor], large: Sequence[Tensor], seed: int
+    small: Sequence[Tensor],
+    large: Sequence[Tensor],
+    seed: int,
+    boxes: Sequence[Letterbox] | None = None,
 ) -> list[tuple[Tensor, Tensor | None, str]]:
-    """Synthetic defects on pictures at two sizes, and their kinds: made at the larger size, the
-    smaller picture gets what they changed."""
+    """Synthetic defects on pictures at two sizes, and their kinds: made at the larger size inside
+    `boxes`, the smaller picture gets what they changed."""
     found: list[tuple[Tensor, Tensor | None, str]] = []
-    for image, source, (changed, kind) in zip(small, large, damage(large, seed), strict=True):
+    damaged = damage(large, seed, boxes)
+    for image, source, (changed, kind) in zip(small, large, damaged, strict=True):
         change = _smaller(changed, image.shape[-1]) - _smaller(source, image.shape[-1])
         found.append(((image + change).clamp(0, 1), changed, kind))
     return found
@@ -201,13 +224,14 @@ def _smaller(image: Tensor, size: int) -> Tensor:
 def _samples(context: Context, look: Looker) -> list[Sample]:
     ids = reference_ids(context)
     samples = [
-        Sample(look.evidence(look.image(id_), look.large(id_)), look.box(id_), None, index)
+        Sample(look.evidence(look.image(id_), look.large(id_), id_), look.box(id_), None, index)
         for index, id_ in enumerate(ids)
     ]
     chosen = [index % len(ids) for index in range(SYNTHETIC)]
     damaged = look.damaged([ids[index] for index in chosen], context.job.seed)
     for index, (image, large, kind) in zip(chosen, damaged, strict=True):
-        samples.append(Sample(look.evidence(image, large), look.box(ids[index]), kind, index))
+        found = look.evidence(image, large, ids[index])
+        samples.append(Sample(found, look.box(ids[index]), kind, index))
     return samples
 
 

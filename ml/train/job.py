@@ -54,6 +54,7 @@ class Job:
     repair_zones: list[list[float]] = field(default_factory=list)
     symmetries: list[str] = field(default_factory=list)
     tile: str = "auto"
+    few: bool = False  # fewer than 60 pictures are enough, see `splits.check_enough`
     encoder: Path | None = None  # a stored pre-training to start from instead of an own one
 
     def __post_init__(self) -> None:

@@ -15,6 +15,11 @@ from ml.train import splits, tiles
 from ml.train.context import Context, StageClock
 from ml.train.job import Refused
 
+FEW = (
+    "There are {} usable pictures of good parts. A limit that is set by a third of so few "
+    "promises little; from 60 on it holds what the product asks for."
+)
+
 
 def load(context: Context) -> None:
     """Open the pictures, note what cannot be used, draw or adjust the split."""
@@ -98,7 +103,7 @@ def settle_split(context: Context) -> None:
     drawn = splits.Split(state.train, state.held_out, state.calibration)
     known = {*drawn.train, *drawn.held_out, *drawn.calibration}
     unknown = set(usable) - known
-    split = splits.without(drawn, known - set(usable), large) if known else None
+    split = splits.without(drawn, known - set(usable), large, context.job.few) if known else None
     if split is None or unknown:
         if known:
             context.log(
@@ -106,7 +111,7 @@ def settle_split(context: Context) -> None:
                 "The set of pictures changed so much that it is split anew; training starts over.",
             )
             _start_over(context)
-        split = splits.draw(usable, state.seed, large)
+        split = splits.draw(usable, state.seed, large, context.job.few)
     elif split != drawn and "inpaint" in {*state.plan, *state.finished}:
         raise Refused(
             "job_changed",
@@ -121,7 +126,9 @@ def settle_split(context: Context) -> None:
 def _usable(context: Context) -> list[str]:
     """The ids of the pictures that can be used. Raises Refused where they are too few."""
     usable = [i for i in context.pictures.ids if i not in context.state.excluded]
-    splits.check_enough(len(usable))
+    splits.check_enough(len(usable), context.job.few)
+    if len(usable) < splits.MIN_USABLE:
+        context.log("warning", FEW.format(len(usable)))
     return usable
 
 

@@ -33,6 +33,7 @@ TRIAL_NORMALS, TRIAL_DEFECTS = 24, 45  # to choose a view by
 TRIAL_REMEMBERED, TRIAL_KEEP = 48, 2_000
 TRIAL_TILES = 4  # of each large picture
 TRIAL_SHARE = 0.10  # of the budget at most
+PLANNED = "views"  # in a plan: how many views are tried
 # Standard errors that a view must win by: the best of many is flattered, and synthetic defects,
 # many of them small, flatter the fine views.
 TRIAL_ERRORS = 4.0
@@ -102,26 +103,39 @@ def choose_view(
 ) -> tuple[MemoryView, list[dict[str, object]]]:
     """The view that tells synthetic defects from normals best; the first where none is clearly
     better. Without a fixed number of steps it stops trying when its share of the budget is
-    spent; what was tried is in the table."""
+    spent, and plans as many for the other seeds; what was tried is in the table."""
     state = context.state
-    normals = _spread(state.held_out or state.train, TRIAL_NORMALS, context.job.seed)
+    # Where none is held out, no more than half are tried: a picture that is remembered too would
+    # be found in the memory as it is.
+    most = TRIAL_NORMALS if state.held_out else min(TRIAL_NORMALS, max(1, len(state.train) // 2))
+    normals = _spread(state.held_out or state.train, most, context.job.seed)
     rest = [i for i in state.train if i not in normals]
     remembered = _spread(rest or state.train, TRIAL_REMEMBERED, context.job.seed)
     largest = max(view.size for view in options)
     trial = _Trial(
-        context, _opened(context, normals, largest), _opened(context, remembered, largest)
+        context,
+        _opened(context, normals, largest),
+        _opened(context, remembered, largest),
+        _sizes(context, normals),
     )
     started, allowed = time.monotonic(), TRIAL_SHARE * context.budget_seconds
+    timed = context.job.steps is None and not context.job.plan
     tried: list[MemoryView] = []
     columns: list[np.ndarray[Any, Any]] = []
-    for view in options:
-        timed = context.job.steps is None and not context.job.plan
+    for view in options[: context.job.plan.get(PLANNED)]:
         if tried and timed and time.monotonic() - started > allowed:
             break
         columns.append(trial.scores(view, encoder, tick))
         tried.append(view)
+    if context.job.steps is None:
+        state.planned[PLANNED] = len(tried)
     scores = np.stack(columns, axis=1)
     return best(tried, scores, trial.labels, MemoryView.as_json, TRIAL_ERRORS)
+
+
+def _sizes(context: Context, ids: Sequence[str]) -> list[tuple[int, int]]:
+    """Width and height of each picture of the trial; none for tiles, which fill their square."""
+    return [] if context.tiling else context.pictures.subset(ids).sizes
 
 
 def _opened(context: Context, ids: list[str], size: int) -> list[Tensor]:
@@ -136,14 +150,22 @@ def _opened(context: Context, ids: list[str], size: int) -> list[Tensor]:
 class _Trial:
     """The same normals and synthetic defects for every view; pictures are bytes (3, V, V)."""
 
-    def __init__(self, context: Context, normals: list[Tensor], remembered: list[Tensor]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        normals: list[Tensor],
+        remembered: list[Tensor],
+        sizes: Sequence[tuple[int, int]],
+    ) -> None:
         self.context = context
         self.remembered = remembered
+        self.sizes = sizes  # width and height of the normals; empty: they fill the square
+        self.normals = len(normals)
         floats = [picture.float() / 255 for picture in normals]
         repeated = [floats[i % len(floats)] for i in range(TRIAL_DEFECTS)]
-        damaged = [image for image, _ in damage(repeated, context.job.seed)]
+        boxes = [self._box(i, one.shape[-1]) for i, one in enumerate(repeated)]
+        damaged = [image for image, _ in damage(repeated, context.job.seed, boxes)]
         self.pictures = normals + [(image * 255).round().to(torch.uint8) for image in damaged]
-        self.normals = len(normals)
         self.labels = np.arange(len(self.pictures)) >= self.normals
 
     def scores(
@@ -156,16 +178,22 @@ class _Trial:
         memory = remember(view, extractor, images, context.job.seed, TRIAL_KEEP, tick)
         samples = []
         size = context.preset.image_size
-        whole = Letterbox(0, 0, size, size)
         for index, picture in enumerate(self.pictures):
             distances = memory.distances(self._at(picture, view.size))
             maps = upsample(distances[None, None], size)
             kind = "defect" if self.labels[index] else None
             source = index if kind is None else (index - self.normals) % self.normals
-            samples.append(Sample(Evidence({"memory": maps}), whole, kind, source))
+            inside = self._box(source, size)
+            samples.append(Sample(Evidence({"memory": maps}), inside, kind, source))
             tick()
         still = context.tiling is None
         return choose_part("memory", samples, [], self.labels, still).scores
+
+    def _box(self, index: int, size: int) -> Letterbox:
+        """Where a normal, or the defect made from it, lies in a square of `size` pixels."""
+        if not self.sizes:
+            return Letterbox(0, 0, size, size)
+        return Letterbox.of(*self.sizes[index % self.normals], size)
 
     def _at(self, picture: Tensor, size: int) -> Tensor:
         image = (picture.float() / 255).to(self.context.device)

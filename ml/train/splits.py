@@ -14,6 +14,7 @@ MIN_CALIBRATION = 40
 MOST_LARGE_CALIBRATION = 60
 MIN_TRAIN = 20
 MIN_USABLE = MIN_CALIBRATION + MIN_TRAIN
+MIN_FEW = 5  # where a set is as small as it is, and little is promised
 HELD_OUT_SHARE, HELD_OUT_FROM, HELD_OUT_MOST = 0.12, 100, 48
 
 
@@ -27,18 +28,33 @@ class Split:
 
 
 def calibration_count(usable: int, large: bool = False) -> int:
-    """20 % of the normals, at least 40; of pictures that are looked at through tiles at most 60."""
+    """20 % of the normals, at least 40; of pictures that are looked at through tiles at most 60.
+    Where there are fewer than 60 in all, a third of them."""
+    if usable < MIN_USABLE:
+        return max(1, usable // 3)
     count = max(MIN_CALIBRATION, round(0.2 * usable))
     return min(count, MOST_LARGE_CALIBRATION) if large else count
 
 
-def check_enough(usable: int) -> None:
-    """Raise Refused where there are too few usable pictures, saying how many more it takes."""
+def check_enough(usable: int, few: bool = False) -> None:
+    """Raise Refused where there are too few usable pictures, saying how many more it takes.
+
+    few: five are enough. A limit that so few set says little (`smallest_alpha`); a ranking needs
+    none.
+    """
     if usable == 0:
         raise Refused(
             "too_few_images",
             f"There is no usable picture of a good part; upload at least {MIN_USABLE}.",
         )
+    if few:
+        if usable < MIN_FEW:
+            raise Refused(
+                "too_few_images",
+                f"There are {usable} usable pictures of good parts and at least {MIN_FEW} are "
+                f"needed; add {MIN_FEW - usable} more.",
+            )
+        return
     if usable < MIN_USABLE:
         raise Refused(
             "too_few_images",
@@ -48,16 +64,16 @@ def check_enough(usable: int) -> None:
         )
 
 
-def draw(ids: Sequence[str], seed: int, large: bool = False) -> Split:
+def draw(ids: Sequence[str], seed: int, large: bool = False, few: bool = False) -> Split:
     """Split by a hash of seed and id, which does not depend on the order of the job file.
 
-    large: whether the pictures are looked at through tiles.
+    large: whether the pictures are looked at through tiles; few: see `check_enough`.
     """
 
     def rank(id_: str) -> bytes:
         return hashlib.sha256(f"{seed}:{id_}".encode()).digest()
 
-    check_enough(len(ids))
+    check_enough(len(ids), few)
     shuffled = sorted(ids, key=rank)
     calibration = calibration_count(len(ids), large)
     held_out = 0
@@ -70,7 +86,9 @@ def draw(ids: Sequence[str], seed: int, large: bool = False) -> Split:
     )
 
 
-def without(split: Split, excluded: set[str], large: bool = False) -> Split | None:
+def without(
+    split: Split, excluded: set[str], large: bool = False, few: bool = False
+) -> Split | None:
     """The split after vetting took pictures out, or None where it must be drawn again.
 
     Calibration pictures must never have been trained on, so what it lacks comes from the
@@ -83,6 +101,7 @@ def without(split: Split, excluded: set[str], large: bool = False) -> Split | No
     wanted = calibration_count(len(train) + len(held_out) + len(calibration), large)
     missing = max(0, wanted - len(calibration))
     calibration, held_out = calibration + held_out[:missing], held_out[missing:]
-    if len(calibration) < MIN_CALIBRATION or len(train) < MIN_TRAIN:
+    least = (1, 1) if few else (MIN_CALIBRATION, MIN_TRAIN)
+    if len(calibration) < least[0] or len(train) < least[1]:
         return None
     return Split(train, held_out, sorted(calibration))

@@ -25,7 +25,7 @@ def settle(context: Context, usable: Sequence[str]) -> None:
     state, size = context.state, context.preset.image_size
     if state.tile_edge is None:
         sizes = context.pictures.subset(usable).sizes
-        tiled = not state.plan and is_tiled(sizes, size, context.job.tile)
+        tiled = not state.plan and is_tiled(sizes, context.job.tile)
         state.tile_edge = seen_edge(sizes, size) if tiled else 0
         context.save_state()
     if state.tile_edge:

@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, picture in (("good", panel(800)), ("spot", panel(801, (200, 80)))):
         (folder / "data/test" / name).mkdir(parents=True)
         picture.save(folder / "data/test" / name / "0.png")
-    job = write_job(folder, images, steps=8)
+    job = write_job(folder, images, steps=8, tile="always")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ml.train.tiles.Tiling", partial(Tiling, thorough=THOROUGH))
         patch.setattr("ml.train.memory.view_options", lambda context: [VIEW])
