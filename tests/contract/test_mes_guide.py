@@ -37,6 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "mes.md").read_text()
 BLOCKS = re.findall(r"```sh curl\n(.*?)```", GUIDE, re.DOTALL)
+PURPOSES = {"production": True, "trial": False, "golden": False, "rescore": False}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the standard's own example
 
 
@@ -254,11 +255,12 @@ def test_another_purpose_moves_nothing_on(plant: Plant, mes: Any) -> None:
     assert again.model_version_id != failed.model_version_id
     mes.reconcile()
     assert str(again.pk) not in mes.parts
-    mes.keep(verdict_facts(again))
+    assert mes.keep(verdict_facts(again))
     assert not mes.may_go_on("SN1")
-    for purpose in ("rescore", "trial", "golden"):
-        mes.keep({**verdict_facts(again), "serial_number": purpose, "purpose": purpose})
-        assert not mes.may_go_on(purpose)
+    for purpose, goes_on in PURPOSES.items():
+        other = {"id": purpose, "serial_number": purpose, "purpose": purpose}
+        assert mes.keep({**verdict_facts(again), **other})
+        assert mes.may_go_on(purpose) == goes_on
 
 
 @pytest.mark.parametrize(
