@@ -40,6 +40,7 @@ class Wanted:
     Collections name keys: the inspection must belong to one of them, so an empty collection is
     met by none. `since` and `until` are about when the verdict came, `until` is not included.
     `verdict` is a word of VERDICTS, `result` what the row says, as a program is told it.
+    `purpose` has no index of its own: programs ask it beside another condition.
     """
 
     viewpoints: tuple[UUID, ...] | None = None
@@ -50,6 +51,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     work_order: str = ""
+    purpose: str = ""
     serial: str = ""
     position: int | None = None
     verdict: str = ""
@@ -116,6 +118,7 @@ def _common(units: dict[str, Any], below: UUID | None) -> bool:
 def _columns(wanted: Wanted) -> dict[str, Any]:
     asked = {
         "work_order": wanted.work_order or None,
+        "purpose": wanted.purpose or None,
         "verdict": wanted.result or None,
         "disposition": wanted.disposition or None,
         "score__gte": wanted.score_min,

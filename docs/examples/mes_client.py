@@ -15,6 +15,7 @@ is thrown away; and what the webhook did not bring is asked for by `updated_sinc
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import time
 import urllib.error
@@ -25,9 +26,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-OVERLAP = timedelta(seconds=10)  # clocks and transactions overlap: ask again from before
+# The time of a change is written before others can see the change, by the clock of whichever
+# server wrote it: ask again from before, and keep parts by their id.
+OVERLAP = timedelta(seconds=60)
 TOO_OLD_S = 300  # of a webhook: an old one may be an attacker's copy
 TRIES, PAUSE_S = 5, 0.5
+BROKEN = (OSError, http.client.HTTPException)  # nobody answered, or only half an answer came
+PASSING = (429, 500, 502, 503, 504)  # what the same request may overcome a moment later
 
 
 class Refused(Exception):
@@ -37,9 +42,15 @@ class Refused(Exception):
         super().__init__(f"{status}: {problem.get('detail', '')}")
         self.status, self.problem = status, problem
 
+    @property
+    def passing(self) -> bool:
+        """Whether asking the same again may help. A 409 is for good, but for one: the first
+        request with this key is still being received."""
+        return self.status in PASSING or self.problem.get("code") == "still_receiving"
+
 
 class Client:
-    """Speaks to /api/v1/ with one key. Raises Refused, or OSError where nobody answers."""
+    """Speaks to /api/v1/ with one key. Raises Refused, or one of BROKEN where nobody answers."""
 
     def __init__(self, url: str, key: str, timeout_s: float = 20) -> None:
         self.url, self.key, self.timeout_s = url.rstrip("/"), key, timeout_s
@@ -82,29 +93,38 @@ class Client:
             try:
                 return dict(self.ask("POST", "inspections", fields, **headers))
             except Refused as refused:
-                if left == 0 or refused.status not in (409, 429, 500, 502, 503):
+                if left == 0 or not refused.passing:
                     raise
-            except OSError:
+            except BROKEN:
                 if left == 0:
                     raise
             time.sleep(PAUSE_S * (TRIES - left))
         raise AssertionError("unreachable")
 
     def wait(self, inspection: str, *, most_s: float = 30) -> dict[str, Any]:
-        """Ask until there is a verdict. After `most_s` the part is told as it is: without a
-        result, which is no pass."""
+        """Ask until there is a verdict, whatever breaks meanwhile. After `most_s` the part is told
+        as it is: without a result, which is no pass. Raises where the last answer was none."""
         end = time.monotonic() + most_s
         while True:
-            part = dict(self.ask("GET", f"inspections/{inspection}"))
-            if part["result"] or time.monotonic() > end:
-                return part
+            last = time.monotonic() > end
+            try:
+                part = dict(self.ask("GET", f"inspections/{inspection}"))
+                if part["result"] or last:
+                    return part
+            except Refused as refused:
+                if last or not refused.passing:
+                    raise
+            except BROKEN:
+                if last:
+                    raise
             time.sleep(PAUSE_S)
 
     # --- what was lost ---------------------------------------------------------------------
 
     def changed_since(self, moment: datetime) -> Iterator[dict[str, Any]]:
-        """Every part that got a verdict or a review since then, oldest change first; some come
-        twice, so keep them by `id`."""
+        """Every part of production that got a verdict or a review since then, oldest change
+        first; some come twice, so keep them by `id`. `moment`: the newest `updated_at` that you
+        know, not a time of your own clock."""
         since = (moment.astimezone(UTC) - OVERLAP).isoformat()
         address = "inspections?" + urllib.parse.urlencode({"updated_since": since, "limit": 500})
         while address:

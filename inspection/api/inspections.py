@@ -157,6 +157,12 @@ class InspectionQuery(Strict):
     work_order = serializers.CharField(required=False, max_length=80)
     serial_number = serializers.CharField(required=False, max_length=120, help_text="exact")
     panel_id = serializers.CharField(required=False, max_length=120, help_text="exact")
+    purpose = serializers.ChoiceField(
+        Purpose.values,
+        required=False,
+        help_text="left out: production only where `updated_since`, `serial_number` or `panel_id` "
+        "is asked, else any. Trials, golden sets and re-scores say nothing of a part on its way",
+    )
     result = serializers.ChoiceField(Verdict.values, required=False)
     verdict = serializers.ChoiceField(
         list(VERDICTS), required=False, help_text="as the pages say it: review is a band of its own"
@@ -171,7 +177,8 @@ class InspectionQuery(Strict):
     updated_since = Moment(
         required=False,
         help_text="everything that got a verdict or review since then, oldest change first: for "
-        "receivers that lost something. Ask again from a few seconds before what you saw last",
+        "receivers that lost something. Ask again from a minute before the newest `updated_at` "
+        "that you saw; production only, unless `purpose` says another",
     )
 
 
@@ -242,7 +249,9 @@ class Inspections(Nouns[Inspection]):
 
     @extend_schema(examples=[OpenApiExample("A part that failed", COMPLETED)])
     def list(self, request: Request) -> Response:
-        """Newest first; with `updated_since` by their last change, oldest first."""
+        """Newest first; with `updated_since` by their last change, oldest first. Asked by
+        `serial_number`, `panel_id` or `updated_since` it tells of production only, unless
+        `purpose` says another."""
         if self.query.get("updated_since"):
             self._paginator = ByChange()
         keys = self.paginate_queryset(search(self.user, self.query).only("pk", "updated_at"))

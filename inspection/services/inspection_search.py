@@ -7,17 +7,30 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from inspection.errors import UserError
-from inspection.models import Inspection, Lot, Product, Station, Unit, User, Viewpoint
+from inspection.models import (
+    Inspection,
+    Lot,
+    Product,
+    Purpose,
+    Station,
+    Unit,
+    User,
+    Viewpoint,
+)
 from inspection.querysets import Wanted, changed_inspections, wanted_inspections
 
 from .visible import visible
 
 MOST_UNITS = 500  # positions of one panel, or serial numbers that several products share
+# Who asks by these decides what becomes of a part. A trial, a golden set or a re-score of it by
+# another model says nothing about that, so they are told only where `purpose` asks for them.
+OF_PARTS = ("updated_since", "serial_number", "panel_id")
 
 
 def search(user: User, asked: Mapping[str, Any]) -> QuerySet[Inspection]:
     """What `user` may see of what is asked, newest first; with `updated_since` in the order of
-    the changes. Raises UserError for a product or station that there is none of."""
+    the changes. Asked by any of OF_PARTS it is production, unless `purpose` says another.
+    Raises UserError for a product or station that there is none of."""
     wanted = _wanted(user, asked)
     if since := asked.get("updated_since"):
         return changed_inspections(wanted, since)
@@ -32,6 +45,7 @@ def _wanted(user: User, asked: Mapping[str, Any]) -> Wanted:
         lots=_lots(user, products, asked.get("lot")),
         units=_units(user, products, asked),
         work_order=asked.get("work_order", ""),
+        purpose=_purpose(asked),
         result=asked.get("result", ""),
         disposition=asked.get("disposition", ""),
         verdict=asked.get("verdict", ""),
@@ -40,6 +54,12 @@ def _wanted(user: User, asked: Mapping[str, Any]) -> Wanted:
         until=asked.get("until"),
         record=asked.get("decision_of_record"),
     )
+
+
+def _purpose(asked: Mapping[str, Any]) -> str:
+    """Empty: any."""
+    usual = Purpose.PRODUCTION.value if any(asked.get(name) for name in OF_PARTS) else ""
+    return str(asked.get("purpose") or usual)
 
 
 def _products(user: User, code: str | None) -> list[UUID] | None:

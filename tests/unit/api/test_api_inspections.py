@@ -10,9 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from inspection.models import Disposition, Inspection, ReviewState, Verdict
+from inspection.models import Disposition, Inspection, Purpose, ReviewState, Verdict
 from inspection.services import reviews
 from tests.factories.api_key import Program, key_of
+from tests.factories.batch import BatchFactory
 from tests.factories.inspection import ImageResultFactory, InspectionFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.station import StationFactory
@@ -73,6 +74,7 @@ def test_a_part_without_a_verdict_has_no_result(mes: Program) -> None:
         "work_order=WO-1",
         "serial_number=SN1",
         "panel_id=P9",
+        "purpose=production&work_order=WO-1",
         "result=Failed",
         "verdict=fail",
         "disposition=auto",
@@ -106,6 +108,7 @@ def test_each_filter_finds_the_part_and_leaves_out_another(mes: Program, part, a
         ("colour=red", "/colour"),
         ("batch__name__startswith=B", "/batch__name__startswith"),
         ("result=Pass", "/result"),
+        ("purpose=rehearsal", "/purpose"),
         ("since=yesterday", "/since"),
         ("since=0001-01-01T00:00:00%2B23:59", "/since"),
         ("until=9999-12-31T23:59:59Z", "/until"),
@@ -142,6 +145,30 @@ def test_what_was_lost_is_found_by_its_last_change(mes: Program) -> None:
         seen += [row["id"] for row in page["results"]]
         address = (page["next"] or "").partition("/api/v1/")[2]
     assert seen == [str(part.pk) for part in [*parts[1:], parts[0]]]
+
+
+@pytest.mark.parametrize(
+    "asked", ["serial_number=SN1", "panel_id=P9", "updated_since=2020-01-01T00:00:00Z"]
+)
+def test_what_becomes_of_a_part_is_asked_of_production_alone(
+    mes: Program, part: Inspection, asked: str
+) -> None:
+    """A trial, a golden set and a re-score by another model that passes are of the same unit."""
+    other = {
+        str(purpose): InspectionFactory(
+            batch=BatchFactory(model_version=part.model_version, purpose=purpose),
+            unit=part.unit,
+            verdict=Verdict.PASSED,
+        )
+        for purpose in Purpose
+        if purpose != Purpose.PRODUCTION
+    }
+    assert len(other) == 3
+    assert ids(mes.json("GET", f"inspections?{asked}")) == [str(part.pk)]
+    for purpose, row in other.items():
+        assert ids(mes.json("GET", f"inspections?{asked}&purpose={purpose}")) == [str(row.pk)]
+    assert len(ids(mes.json("GET", f"inspections?viewpoint={part.viewpoint_id}"))) == 4
+    assert ids(mes.json("GET", "inspections?purpose=trial")) == [str(other["trial"].pk)]
 
 
 def test_a_list_asks_a_fixed_number_of_questions(mes: Program) -> None:
