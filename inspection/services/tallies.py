@@ -308,7 +308,8 @@ def _of_another_step() -> bool:
     """Whether a row is kept whose key is that of the other step."""
     digits = 12 if step() == HOUR else 10
     other = Q(key__regex=f":[0-9]{{{digits}}}$")
-    return any(model.objects.filter(other).exists() for model in (HourlyTally, DefectTally))
+    kept: tuple[type[Model], ...] = (HourlyTally, DefectTally)
+    return any(model._default_manager.filter(other).exists() for model in kept)
 
 
 def _wait_for_writers() -> None:

@@ -63,10 +63,10 @@ def trend(scope: Scope) -> Trend:
     """
     compared = scope.days <= COMPARED
     begin = scope.since - timedelta(days=scope.days) if compared else scope.since
-    at = F("hour") if by_hour(scope) else TruncDay("hour", tzinfo=timezone.get_default_timezone())
+    day = TruncDay("hour", tzinfo=timezone.get_default_timezone())
     rows = (
         HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.until, **scope.narrowed)
-        .annotate(at=at)
+        .annotate(at=F("hour") if by_hour(scope) else day)
         .order_by()
         .values_list("at")
         .annotate(**SUMMED)

@@ -150,5 +150,5 @@ class ScheduleForm(OfProducts):
         data = dict(self.cleaned_data)
         data.pop("product")
         addresses = data.pop("recipients").replace(",", "\n").replace(";", "\n").splitlines()
-        language = {} if self.schedule else {"language": get_language() or "en"}
+        language: dict[str, str] = {} if self.schedule else {"language": get_language() or "en"}
         return {**data, **language, "recipients": addresses}

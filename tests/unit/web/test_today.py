@@ -179,7 +179,6 @@ def test_a_day_of_23_or_25_hours_is_shown_until_now(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, now: datetime, hours: int
 ) -> None:
     settings.TIME_ZONE = "America/Chicago"
-    client = signed_in(UserFactory(role="engineer"))  # signed in by the true clock
     midnight = now.replace(hour=0, minute=0).astimezone(UTC)
     version = ModelVersionFactory()
     for hour in range(hours - 1):  # each with another number of units
@@ -187,6 +186,7 @@ def test_a_day_of_23_or_25_hours_is_shown_until_now(
     last = now.astimezone(UTC).replace(minute=0)
     plant(model_version=version, hour=last, inspected=777)
     monkeypatch.setattr(timezone, "now", lambda: now.astimezone(UTC))
+    client = signed_in(UserFactory(role="engineer"))  # by this clock, or it has run out
     context = client.get("/?period=today").context
     shown = [(row["at"], row["limits"].n) for row in context["trend"]["rows"]]
     assert [n for _, n in shown] == [*range(100, 99 + hours), 777]
@@ -198,7 +198,7 @@ def test_a_day_of_23_or_25_hours_is_shown_until_now(
 
 
 def test_hours_begin_with_the_plants_midnight(
-    client: Client, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.TIME_ZONE = "Asia/Kolkata"
     now = datetime(2026, 3, 8, 2, 40, tzinfo=ZoneInfo("Asia/Kolkata")).astimezone(UTC)
@@ -207,6 +207,7 @@ def test_hours_begin_with_the_plants_midnight(
         quarter = now.replace(minute=0) + timedelta(minutes=minutes)  # 02:30 and on
         plant(model_version=version, hour=quarter, inspected=units, failed=0, review=0)
     monkeypatch.setattr(timezone, "now", lambda: now)
+    client = signed_in(UserFactory(role="engineer"))
     context = client.get("/?period=today").context
     shown = [(f"{row['at']:%H:%M}", row["limits"].n) for row in context["trend"]["rows"]]
     assert shown == [("00:00", 0), ("01:00", 24), ("02:00", 7)]
