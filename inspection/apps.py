@@ -13,11 +13,12 @@ class InspectionConfig(AppConfig):
 
 
 def _count_what_is_there(**_: Any) -> None:
-    """Give a database from before there were sums its sums; a step of an upgrade.
+    """Give a database from before there were sums its sums, and one whose plant changed its
+    zone those of that zone; a step of an upgrade.
 
     Not a migration: the rules of counting are those of today's code, which may know columns
     that a migration in the middle of the chain does not have yet.
     """
     from .services import tallies
 
-    tallies.count_if_never_counted()
+    tallies.count_if_needed()

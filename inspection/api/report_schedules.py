@@ -86,7 +86,8 @@ class ScheduleQuery(OfProduct):
 class ReportSchedules(Nouns[ReportSchedule]):
     """Reports that are made by themselves and sent by e-mail. A lot report is made of every lot
     of which something was judged in the day or week before; after a change of its time, since
-    its last report."""
+    its last report. A quality report is of the whole days of the plant before: sent on Monday at
+    six, of the seven days that ended with Sunday."""
 
     noun = "report_schedules"
     model = ReportSchedule

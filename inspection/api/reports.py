@@ -75,7 +75,7 @@ class ReportIn(Strict):
     product = serializers.CharField(max_length=60, help_text="part number, or the product's id")
     kind = serializers.ChoiceField(ReportKind.values)
     lot = serializers.CharField(required=False, max_length=80, help_text="of a lot report")
-    since = Moment(required=False, help_text="of a quality report")
+    since = Moment(required=False, help_text="of a quality report, by whole hours")
     until = Moment(required=False, help_text="not included")
     language = serializers.ChoiceField(LANGUAGES, required=False)
 

@@ -1,5 +1,6 @@
-"""Sums that the Today page reads instead of millions of rows. Hours in UTC, so that any zone's
-day is a sum of them; over decisions of record only; `services.tallies` keeps them exact."""
+"""Sums that the Today page reads instead of millions of rows. Hours in UTC, or quarters of them
+where the plant's zone is not whole hours away, so that its days are sums of them; over decisions
+of record only; `services.tallies` keeps them exact."""
 
 from django.db import models
 

@@ -1,14 +1,14 @@
 """The figures of the page Today for programs: sums of decisions of record, and what they say."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import Count, F, Q, Sum
 
-from inspection.models import Escape, HourlyTally, Station
+from inspection.models import Escape, HourlyTally, Inspection, Product, Station
 
 from . import kpis
 from .kpis import Sums
@@ -29,22 +29,32 @@ def kpi_facts(
         for name in Sums.__dataclass_fields__
     }
     sums = Sums(*(int(value or 0) for value in rows.aggregate(**summed).values()))
-    return {"sums": _told(sums), "figures": _figures(sums, _downstream(keys, since, until))}
+    found = downstream(keys, since, until, [station] if station else None)
+    return {"sums": _told(sums), "figures": _figures(sums, found)}
+
+
+def downstream(
+    products: Collection[UUID] | Collection[Product],
+    since: datetime,
+    until: datetime,
+    stations: Collection[Station] | None = None,
+) -> int | None:
+    """How many escapes were found in the period, of units whose decision of record was made at
+    one of the stations; None where nobody ever reported one: then nobody knows."""
+    reported = Escape.objects.filter(unit__product__in=products)
+    if stations is not None:
+        here = Inspection.objects.filter(is_record=True, station__in=stations)
+        reported = reported.filter(unit__in=here.values("unit"))
+    period = Q(found_at__gte=since, found_at__lt=until)
+    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
+    return counts["now"] if counts["ever"] else None
 
 
 def _told(sums: Sums) -> dict[str, int]:
     return {name: n for name, n in asdict(sums).items() if not name.startswith("audit_weight")}
 
 
-def _downstream(products: list[UUID], since: datetime, until: datetime) -> int | None:
-    """None where nobody ever reported an escape: then nobody knows."""
-    escapes = Escape.objects.filter(unit__product__in=products)
-    if not escapes.exists():
-        return None
-    return escapes.filter(found_at__gte=since, found_at__lt=until).count()
-
-
-def _figures(sums: Sums, downstream: int | None) -> dict[str, dict[str, Any]]:
+def _figures(sums: Sums, escaped: int | None) -> dict[str, dict[str, Any]]:
     found = {
         "fpy_raw": kpis.fpy_raw(sums),
         "fpy_verified": kpis.fpy_verified(sums),
@@ -53,6 +63,6 @@ def _figures(sums: Sums, downstream: int | None) -> dict[str, dict[str, Any]]:
         "overkill": kpis.overkill(sums),
         "underkill": kpis.underkill(sums),
         "dpmo": kpis.dpmo(sums),
-        "escape_rate": kpis.escape_rate(sums, downstream),
+        "escape_rate": kpis.escape_rate(sums, escaped),
     }
     return {name: asdict(figure) for name, figure in found.items()}

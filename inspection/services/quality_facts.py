@@ -4,7 +4,7 @@ models, and the worst parts. Everything over decisions of record (docs/kpis.md).
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Count, Q, Sum
@@ -47,21 +47,24 @@ class QualityFacts:
     until: datetime
 
     def by_day(self) -> list[Day]:
-        """Every day of the period, also those in which nothing was inspected."""
-        zone = timezone.get_current_timezone()
+        """Every day of the plant in the period, also those in which nothing was inspected. The
+        first and the last are cut where the period begins or ends within them."""
         rows = (
             self._within(HourlyTally)
-            .annotate(day=TruncDay("hour", tzinfo=zone))
+            .annotate(day=TruncDay("hour", tzinfo=timezone.get_current_timezone()))
             .order_by()
             .values_list("day", *(Sum(name) for name in COLUMNS))
         )
-        found: dict[datetime, Sums] = defaultdict(Sums)
+        found: dict[date, Sums] = defaultdict(Sums)
         for day, *values in rows:
             named = dict(zip(COLUMNS, map(int, values), strict=True))
             named["opportunities"] = named["inspected"] * self.product.opportunities_per_unit
-            found[day] += Sums(**named)
+            found[day.date()] += Sums(**named)
         begins = self._days()
-        sums = [found.get(begin, Sums()) for begin in begins]
+        sums = [found.get(timezone.localdate(begin), Sums()) for begin in begins]
+        # Of what was read, not read again: somebody may review a part between two questions.
+        if kpis.total(sums) != kpis.total(found.values()):
+            raise RuntimeError(f"the days from {self.since} to {self.until} do not add up")
         _centre, limits = kpis.p_chart([(one.inspected, one.called) for one in sums])
         return [
             Day(begin, one, kpis.fpy_raw(one), kpis.fpy_verified(one), limit)
@@ -69,9 +72,18 @@ class QualityFacts:
         ]
 
     def _days(self) -> list[datetime]:
-        first = timezone.localtime(self.since).replace(tzinfo=None)
-        days = max(1, round((self.until - self.since) / timedelta(days=1)))
-        return [timezone.make_aware(first + timedelta(days=n)) for n in range(days)]
+        """The begin of each day of the plant that has a part in the period, the first cut."""
+        first = timezone.localdate(self.since)
+        last = timezone.localdate(self.until - timedelta(microseconds=1))
+        days = (first + timedelta(days=n) for n in range(1, (last - first).days + 1))
+        midnights = (timezone.make_aware(datetime.combine(day, time())) for day in days)
+        return [timezone.localtime(self.since), *midnights]
+
+    @property
+    def whole_days(self) -> bool:
+        """Whether no day of the period is cut."""
+        ends = map(timezone.localtime, (self.since, self.until))
+        return all(end.time() == time() for end in ends)
 
     def figures(self, sums: Sums) -> list[tuple[str, str, Figure, str]]:
         """(key, words, figure, unit) in the order of the report."""

@@ -41,6 +41,7 @@ def write(report: Report, target: Path, step: Step, title: str) -> str:
             "report": report,
             "product": report.product,
             "days": days,
+            "whole_days": facts.whole_days,
             "sums": sums,
             "figures": [_row(*figure) for figure in facts.figures(sums)],
             "chart": _chart(days),

@@ -22,7 +22,6 @@ from .locking import lock_row
 log = logging.getLogger(__name__)
 Every = ReportSchedule.Every
 MAX_RECIPIENTS = 20
-MAX_LOTS = 50  # of one order
 FIELDS = ("kind", "every", "weekday", "hour", "language", "recipients")
 TIMES = ("every", "weekday", "hour")
 
@@ -168,7 +167,10 @@ def order_due(now: datetime | None = None) -> int:
 def _order(schedule: ReportSchedule, now: datetime) -> int:
     """Move the schedule on and order its reports, in one transaction. What a clock that stood
     still has missed is not made up for: only the newest period is reported, or, after a change
-    of its time, all since the last report."""
+    of its time, all since the last report.
+
+    A quality report is of whole days of the plant, whatever the hour at which it is sent: the
+    last ones before that hour's day. So one begins where the one before ended."""
     until = latest(schedule, now)
     since = schedule.next_since or _days(timezone.localtime(until), -_step(schedule).days)
     same = {name: getattr(schedule, name) for name in ("next_at", "next_since", *TIMES)}
@@ -179,9 +181,7 @@ def _order(schedule: ReportSchedule, now: datetime) -> int:
         if not taken:
             return 0
         schedule.refresh_from_db()  # whom to send it to may have been changed since it was read
-        wanted: list[dict[str, Any]] = [{"since": since, "until": until}]
-        if schedule.kind in reports.LOT_KINDS:
-            wanted = [{"lot": lot} for lot in _lots(schedule.product, since, until)]
+        wanted = _wanted(schedule, since, until)
         for what in wanted:
             reports.request_report(
                 None,
@@ -201,12 +201,21 @@ def _reported_until(schedule: ReportSchedule) -> datetime | None:
     return latest(schedule, schedule.last_at)
 
 
+def _wanted(schedule: ReportSchedule, since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """What `reports.request_report` is told of each report. No quality report where no day has
+    ended: after a change of its time it may be due twice a day."""
+    if schedule.kind in reports.LOT_KINDS:
+        return [{"lot": lot} for lot in _lots(schedule.product, since, until)]
+    begin, end = _midnight(since), _midnight(until)
+    return [{"since": begin, "until": end}] if begin < end else []
+
+
 def _lots(product: Product, since: datetime, until: datetime) -> list[Lot]:
-    """Lots of which something was judged in the period."""
+    """Lots of which something was judged in the period, every one."""
     judged = Lot.objects.filter(
         product=product, inspections__completed_at__gte=since, inspections__completed_at__lt=until
     )
-    return list(judged.distinct().order_by("pk")[:MAX_LOTS])
+    return list(judged.distinct().order_by("pk"))
 
 
 # --- the plant's clock -------------------------------------------------------------------
@@ -231,6 +240,11 @@ def _days(at: datetime, days: int) -> datetime:
     return (at.replace(tzinfo=None) + timedelta(days=days)).replace(
         tzinfo=timezone.get_current_timezone()
     )
+
+
+def _midnight(at: datetime) -> datetime:
+    """The begin of the plant's day."""
+    return timezone.localtime(at).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def _step(schedule: ReportSchedule) -> timedelta:

@@ -4,10 +4,13 @@ as its cause. Pages read these rows instead of millions of inspections."""
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import (
     BigIntegerField,
@@ -15,6 +18,7 @@ from django.db.models import (
     Count,
     F,
     FloatField,
+    IntegerField,
     Model,
     Q,
     QuerySet,
@@ -22,7 +26,7 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast, Coalesce, Floor, TruncHour
+from django.db.models.functions import Cast, Coalesce, ExtractMinute, Floor, TruncHour
 
 from inspection.models import (
     DefectTally,
@@ -44,6 +48,22 @@ DEFECT_STATES = (
     ReviewState.CLOSED,
 )
 BATCH = 2000
+HOUR, QUARTER = 60, 15  # minutes that a row sums up
+YEARS = range(2020, 2038)  # whose clocks say which of the two
+
+
+def step() -> int:
+    """An hour; a quarter of one where the plant's days do not begin with an hour of UTC, as in
+    India, Nepal or Adelaide: else its days would not be sums of rows."""
+    return _step_of(settings.TIME_ZONE)
+
+
+@cache
+def _step_of(zone: str) -> int:
+    clock = ZoneInfo(zone)
+    months = (datetime(year, month, 1, tzinfo=clock) for year in YEARS for month in range(1, 13))
+    offsets = (at.utcoffset() or timedelta() for at in months)
+    return QUARTER if any(offset % timedelta(hours=1) for offset in offsets) else HOUR
 
 
 @dataclass(frozen=True)
@@ -83,7 +103,7 @@ class Counted:
 
     @property
     def hour(self) -> datetime:
-        return self.completed_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return _begin(self.completed_at)
 
     @property
     def called(self) -> bool:
@@ -188,12 +208,23 @@ def _collect(
 
 def _hour_key(row: Mapping[str, Any]) -> str:
     parts = (row["viewpoint_id"], row["station_id"], row["model_version_id"])
-    return ":".join([*map(_text, parts), f"{row['hour']:%Y%m%d%H}"])
+    return ":".join([*map(_text, parts), _time(row["hour"])])
 
 
 def _place_key(row: Mapping[str, Any]) -> str:
     parts = (row["viewpoint_id"], row["station_id"], row["reason_code_id"])
-    return ":".join([*map(_text, parts), _text(row["cell"]), f"{row['hour']:%Y%m%d%H}"])
+    return ":".join([*map(_text, parts), _text(row["cell"]), _time(row["hour"])])
+
+
+def _time(hour: datetime) -> str:
+    """Ten digits; twelve of a quarter, so that a key says what its row sums up."""
+    return f"{hour:%Y%m%d%H}" if step() == HOUR else f"{hour:%Y%m%d%H%M}"
+
+
+def _begin(moment: datetime) -> datetime:
+    """Of the row that counts what was completed at that moment, in UTC."""
+    utc = moment.astimezone(UTC)
+    return utc.replace(minute=utc.minute - utc.minute % step(), second=0, microsecond=0)
 
 
 def _text(part: UUID | int | None) -> str:
@@ -239,6 +270,7 @@ COUNTS: dict[str, Q] = {
 @transaction.atomic
 def recount(since: datetime | None = None) -> dict[str, int]:
     """Make the sums anew from the inspections themselves: all, or from the hour of `since` on.
+    All anyway where they were kept for a zone of another step.
 
     Returns how many rows of each kind there are now. Others may go on meanwhile: what they
     add waits for this transaction and is added to its rows.
@@ -246,25 +278,38 @@ def recount(since: datetime | None = None) -> dict[str, int]:
     _wait_for_writers()
     inspections = Inspection.objects.filter(is_record=True, completed_at__isnull=False).order_by()
     hourly, by_place = HourlyTally.objects.all(), DefectTally.objects.all()
-    if since is not None:
-        begin = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    if since is not None and not _of_another_step():
+        begin = _begin(since)
         inspections = inspections.filter(completed_at__gte=begin)
         hourly, by_place = hourly.filter(hour__gte=begin), by_place.filter(hour__gte=begin)
     hourly.delete()
     by_place.delete()
-    rows = inspections.annotate(hour=TruncHour("completed_at", tzinfo=UTC))
+    part = Floor(ExtractMinute("completed_at", tzinfo=UTC) / Value(float(step())))
+    rows = inspections.annotate(
+        hour=TruncHour("completed_at", tzinfo=UTC), part=Cast(part, IntegerField())
+    )
     return {
         "hours": _write(HourlyTally, _hour_key, _hours(rows)),
         "places": _write(DefectTally, _place_key, _places(rows)),
     }
 
 
-def count_if_never_counted() -> bool:
-    """Make the sums where there are decisions of record and no sum at all."""
-    if HourlyTally.objects.exists() or not Inspection.objects.filter(is_record=True).exists():
+def count_if_needed() -> bool:
+    """Make the sums where there are decisions of record and no sum at all, or where the plant's
+    clock was set to a zone of another step: rows of hours say nothing of a day of India."""
+    counted = HourlyTally.objects.exists() and not _of_another_step()
+    if counted or not Inspection.objects.filter(is_record=True).exists():
         return False
     recount()
     return True
+
+
+def _of_another_step() -> bool:
+    """Whether a row is kept whose key is that of the other step."""
+    digits = 12 if step() == HOUR else 10
+    other = Q(key__regex=f":[0-9]{{{digits}}}$")
+    kept: tuple[type[Model], ...] = (HourlyTally, DefectTally)
+    return any(model._default_manager.filter(other).exists() for model in kept)
 
 
 def _wait_for_writers() -> None:
@@ -280,7 +325,8 @@ def _wait_for_writers() -> None:
 def _hours(rows: QuerySet[Any]) -> QuerySet[Any]:
     weight = Cast(Floor(Value(100.0) / F("audit_rate") + Value(0.5)), BigIntegerField())
     rows = rows.annotate(w=Case(When(AUDITED, then=weight), default=0))
-    return rows.values("viewpoint_id", "station_id", "model_version_id", "hour").annotate(
+    by = ("viewpoint_id", "station_id", "model_version_id", "hour", "part")
+    return rows.values(*by).annotate(
         **{name: Count("pk", filter=which) for name, which in COUNTS.items()},
         audit_weight=Sum("w", output_field=BigIntegerField()),
         audit_weight_bad=Coalesce(Sum("w", filter=DEFECTIVE, output_field=BigIntegerField()), 0),
@@ -295,7 +341,7 @@ def _sum_of(value: Any) -> Coalesce:
 
 
 def _places(rows: QuerySet[Any]) -> QuerySet[Any]:
-    by = ("viewpoint_id", "station_id", "hour", "cell")
+    by = ("viewpoint_id", "station_id", "hour", "part", "cell")
     found = rows.filter(CALLED | DEFECTIVE).annotate(reason_code_id=F("review_reason_id"))
     return found.values(*by, "reason_code_id").annotate(
         calls=Count("pk", filter=CALLED), confirmed=Count("pk", filter=DEFECTIVE)
@@ -303,15 +349,17 @@ def _places(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _write(model: type[Model], name: Any, rows: QuerySet[Any]) -> int:
-    written = 0
-    for batch in _batches(model(key=name(row), **_columns(row)) for row in rows.iterator()):
+    written, columns = 0, map(_columns, rows.iterator())
+    for batch in _batches(model(key=name(row), **row) for row in columns):
         model._default_manager.bulk_create(batch)
         written += len(batch)
     return written
 
 
 def _columns(row: Row) -> Row:
-    return {column: value for column, value in row.items() if column != "w"}
+    begin = row["hour"] + timedelta(minutes=step() * row["part"])
+    kept = {column: value for column, value in row.items() if column not in ("w", "part")}
+    return {**kept, "hour": begin}
 
 
 def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:

@@ -1,27 +1,26 @@
 """What the Today page reads: sums instead of inspections, in a fixed number of questions."""
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.functions import TruncDay, TruncHour
+from django.db.models import F, QuerySet, Sum
+from django.db.models.functions import TruncDay
 from django.utils import timezone
 
 from inspection.models import (
     DatasetImage,
     DefectTally,
     DriftAlert,
-    Escape,
     HourlyTally,
     Inspection,
     ModelVersion,
     ReviewState,
 )
-from inspection.services import kpis
+from inspection.services import kpi_facts, kpis
 from inspection.services.kpis import Sums
 
 from .scope import Scope
@@ -45,47 +44,64 @@ class Bucket:
     sums: Sums
 
 
-def buckets(scope: Scope) -> tuple[list[Bucket], Sums | None]:
-    """Every hour or day of the period, also those in which nothing was inspected; and the sums of
-    as many days right before it, None where that is too long ago to compare with.
+@dataclass(frozen=True)
+class Trend:
+    """Every hour or day of the period, also those in which nothing was inspected; the sums of
+    all of it; and those of as many days right before it, None where that is too long ago to
+    compare with."""
 
-    One question for both: putting twenty sums into SQL takes longer than adding them up.
+    buckets: list[Bucket]
+    sums: Sums
+    before: Sums | None
+
+
+def trend(scope: Scope) -> Trend:
+    """One question for all: putting twenty sums into SQL takes longer than adding them up.
+
+    Hours are put together here: in the night in which the clock is set back, the database
+    cannot tell the second hour of a name from the first.
     """
-    zone = timezone.get_default_timezone()
-    truncate = TruncHour if by_hour(scope) else TruncDay
     compared = scope.days <= COMPARED
     begin = scope.since - timedelta(days=scope.days) if compared else scope.since
+    day = TruncDay("hour", tzinfo=timezone.get_default_timezone())
     rows = (
         HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.until, **scope.narrowed)
-        .annotate(at=truncate("hour", tzinfo=zone))
+        .annotate(at=F("hour") if by_hour(scope) else day)
         .order_by()
         .values_list("at")
         .annotate(**SUMMED)
     )
-    found = {at: Sums(*map(int, sums)) for at, *sums in rows}
-    earlier = kpis.total(sums for at, sums in found.items() if at < scope.since)
-    return [
-        Bucket(at, found.get(at, Sums())) for at in _times(scope)
-    ], earlier if compared else None
+    found = [(at, Sums(*map(int, sums))) for at, *sums in rows]
+    inside = [(at, sums) for at, sums in found if at >= scope.since]
+    earlier = kpis.total(sums for at, sums in found if at < scope.since)
+    whole = kpis.total(sums for _, sums in inside)
+    return Trend(_buckets(_times(scope), inside), whole, earlier if compared else None)
 
 
 def by_hour(scope: Scope) -> bool:
     return scope.days <= BY_HOUR
 
 
+def _buckets(times: list[datetime], found: list[tuple[datetime, Sums]]) -> list[Bucket]:
+    """What was found, each in the last hour or day that had begun by then."""
+    zone, sums = timezone.get_default_timezone(), [Sums() for _ in times]
+    for at, share in found:
+        sums[bisect_right(times, at) - 1] += share
+    return [Bucket(at.astimezone(zone), one) for at, one in zip(times, sums, strict=True)]
+
+
 def _times(scope: Scope) -> list[datetime]:
-    """The begin of each hour or day, until now. Days may have 23 or 25 hours."""
-    end = min(scope.until, timezone.now())
-    zone = timezone.get_default_timezone()
+    """The begin of each hour, until now, or of each day, in UTC: the plant's clock does not
+    count the hours of a day that has 23 or 25."""
     if by_hour(scope):
-        hours = int((end - scope.since).total_seconds() // 3600) + 1
-        return [
-            at.astimezone(zone)
-            for n in range(hours)
-            if (at := scope.since + timedelta(hours=n)) < scope.until
-        ]
+        begin, end = scope.since.astimezone(UTC), min(scope.until, timezone.now())
+        hours = max(0, (end - begin) // timedelta(hours=1)) + 1
+        times = (begin + timedelta(hours=n) for n in range(hours))
+        return [at for at in times if at < scope.until]
+    zone = timezone.get_default_timezone()
     first = scope.since.astimezone(zone).replace(tzinfo=None)
-    return [timezone.make_aware(first + timedelta(days=n), zone) for n in range(scope.days)]
+    days = (timezone.make_aware(first + timedelta(days=n), zone) for n in range(scope.days))
+    return [day.astimezone(UTC) for day in days]
 
 
 def _within(rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
@@ -94,17 +110,20 @@ def _within(rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
 
 @dataclass(frozen=True)
 class Bar:
-    """One reason of the Pareto. `share` is of the longest bar, `sum_share` of all so far."""
+    """One reason of the Pareto, or the `others` that are too many for bars of their own. `share`
+    is of the longest bar, `sum_share` of all so far."""
 
     code: str
     text: str
     n: int
     share: float
     sum_share: float
+    others: int = 0
 
 
 def reasons(scope: Scope, most: int = 8) -> list[Bar]:
-    """Confirmed defects by reason, the most frequent first; those without a reason too."""
+    """Confirmed defects by reason, the most frequent first; those without a reason too. The
+    last bar is what is left, so that they add up."""
     rows = (
         _within(DefectTally.objects.filter(confirmed__gt=0), scope)
         .order_by()
@@ -115,10 +134,14 @@ def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     for code, text, n in rows:
         by_code.setdefault(code or "", [text or "", 0])[1] += n
     ordered = sorted(by_code.items(), key=lambda item: -item[1][1])
-    total, so_far, bars = sum(n for _, n in by_code.values()), 0, []
-    for code, (text, n) in ordered[:most]:
+    kept = [(code, text, n, 0) for code, (text, n) in ordered[:most]]
+    if rest := ordered[most:]:
+        kept.append(("", "", sum(n for _, (_, n) in rest), len(rest)))
+    longest, total = max((bar[2] for bar in kept), default=0), sum(bar[2] for bar in kept)
+    so_far, bars = 0, []
+    for code, text, n, others in kept:
         so_far += n
-        bars.append(Bar(code, text, n, n / ordered[0][1][1], so_far / total))
+        bars.append(Bar(code, text, n, n / longest, so_far / total, others))
     return bars
 
 
@@ -149,13 +172,7 @@ def good_picture(viewpoint: UUID) -> UUID | None:
 
 def escapes(scope: Scope) -> int | None:
     """How many were found downstream in the period; None if none was ever reported."""
-    reported = Escape.objects.filter(unit__product__in=scope.products)
-    if (stations := scope.chosen_stations) is not None:
-        here = Inspection.objects.filter(is_record=True, station__in=stations)
-        reported = reported.filter(unit__in=here.values("unit"))
-    period = Q(found_at__gte=scope.since, found_at__lt=scope.until)
-    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
-    return counts["now"] if counts["ever"] else None
+    return kpi_facts.downstream(scope.products, scope.since, scope.until, scope.chosen_stations)
 
 
 def waiting(scope: Scope) -> tuple[int, int]:
@@ -248,7 +265,3 @@ def last_hour(scope: Scope) -> datetime | None:
     """When something was counted last, whatever the period."""
     found = HourlyTally.objects.filter(**scope.narrowed).order_by("-hour")
     return found.values_list("hour", flat=True).first()
-
-
-def total(found: Iterable[Bucket]) -> Sums:
-    return kpis.total(bucket.sums for bucket in found)

@@ -31,9 +31,12 @@ def _midnight(day: Any) -> datetime:
 class OfProducts(StyledForm):
     """A form about one of the products that the person may see."""
 
-    def __init__(self, *args: Any, products: QuerySet[Product], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, products: QuerySet[Product], fixed: bool = False, **kwargs: Any
+    ) -> None:
         forms.Form.__init__(self, *args, **kwargs)
         self.fields["product"].queryset = products  # type: ignore[attr-defined]
+        self.fields["product"].disabled = fixed
         styled(self)  # looks at errors, so only now
 
 
@@ -96,7 +99,7 @@ class ReportForm(OfProducts):
 
 
 class ScheduleForm(OfProducts):
-    """Which report, how often, to whom."""
+    """Which report, how often, to whom. One that is there keeps its product and its language."""
 
     prefix = "schedule"
     kind = forms.ChoiceField(
@@ -123,9 +126,29 @@ class ScheduleForm(OfProducts):
         help_text=_("E-mail addresses, one a line."),
     )
 
+    def __init__(
+        self,
+        *args: Any,
+        products: QuerySet[Product],
+        schedule: ReportSchedule | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if schedule:
+            kwargs["initial"] = {
+                "kind": schedule.kind,
+                "product": schedule.product_id,
+                "every": schedule.every,
+                "weekday": schedule.weekday,
+                "hour": schedule.hour,
+                "recipients": "\n".join(schedule.recipients),
+            }
+        super().__init__(*args, products=products, fixed=schedule is not None, **kwargs)
+        self.schedule = schedule
+
     def order(self) -> dict[str, Any]:
-        """What `services.report_schedules.schedule_report` wants to know."""
+        """What `services.report_schedules.schedule_report` wants to know, or `edit_schedule`."""
         data = dict(self.cleaned_data)
         data.pop("product")
         addresses = data.pop("recipients").replace(",", "\n").replace(";", "\n").splitlines()
-        return {**data, "recipients": addresses, "language": get_language() or "en"}
+        language: dict[str, str] = {} if self.schedule else {"language": get_language() or "en"}
+        return {**data, **language, "recipients": addresses}

@@ -128,7 +128,12 @@ urlpatterns = [
     path("reports/", reports.index, name="reports"),
     path("reports/new/", reports.order, name="report_order"),
     path("reports/schedules/new/", reports.schedule, name="report_schedule"),
-    path("reports/schedules/<uuid:key>/end/", reports.unschedule, name="report_unschedule"),
+    path("reports/schedules/<uuid:key>/", reports.edit_schedule, name="report_schedule_edit"),
+    path(
+        "reports/schedules/<uuid:key>/<slug:action>/",
+        reports.act_on_schedule,
+        name="report_schedule_act",
+    ),
     path("reports/<uuid:key>/file/", reports.download, name="report_file"),
     path("reports/<uuid:key>/<slug:action>/", reports.act, name="report_act"),
     path("notifications/", notices.index, name="notifications"),

@@ -1,6 +1,6 @@
 """Reports: order one, watch it being made, download it, have it sent."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
-from inspection.models import JobState, Lot, Product, Report, ReportSchedule
+from inspection.models import JobState, Lot, Product, Report, ReportSchedule, User
 from inspection.services import report_mail, report_pdf, report_schedules, reports
 from inspection.web.access import SignedIn, explains, find, visible
 from inspection.web.report_forms import ReportForm, ScheduleForm
@@ -66,8 +66,33 @@ def schedule(request: SignedIn) -> HttpResponse:
 
 @require_POST
 @explains
-def unschedule(request: SignedIn, key: UUID) -> HttpResponse:
-    report_schedules.end_schedule(request.user, find(request.user, ReportSchedule, key))
+def edit_schedule(request: SignedIn, key: UUID) -> HttpResponse:
+    """Change one of those; its product stays."""
+    found = find(request.user, ReportSchedule, key)
+    form = ScheduleForm(request.POST, products=_products(request), schedule=found)
+    if form.is_valid():
+        try:
+            report_schedules.edit_schedule(request.user, found, **form.order())
+            return redirect("reports")
+        except NotAllowed:
+            raise
+        except UserError as error:
+            form.refuse(error.field, error.message)
+    return _page(request, schedule_form=form)
+
+
+@require_POST
+@explains
+def act_on_schedule(request: SignedIn, key: UUID, action: str) -> HttpResponse:
+    """End it, switch it on again, or remove it."""
+    actions: dict[str, Callable[[User, ReportSchedule], object]] = {
+        "end": report_schedules.end_schedule,
+        "resume": report_schedules.resume_schedule,
+        "delete": report_schedules.delete_schedule,
+    }
+    if action not in actions:
+        raise Http404("no such action")
+    actions[action](request.user, find(request.user, ReportSchedule, key))
     return redirect("reports")
 
 
@@ -129,6 +154,7 @@ def _page(
     wanted = {"product": request.GET.get("product", ""), "lot": request.GET.get("lot", "")}
     first = {name: value for name, value in wanted.items() if value}
     roles = policies.Roles(request.user)
+    schedule_form = schedule_form or _edited(request)
     context = {
         **_listed(request),
         "form": form or ReportForm(products=_products(request), initial=first),
@@ -143,16 +169,41 @@ def _page(
     return render(request, "reports/index.html", context, status=200)
 
 
+def _edited(request: SignedIn) -> ScheduleForm | None:
+    """The form of the schedule that the address names."""
+    key = _key(request, "schedule")
+    if key is None:
+        return None
+    return ScheduleForm(
+        products=_products(request), schedule=find(request.user, ReportSchedule, key)
+    )
+
+
 def _listed(request: SignedIn) -> dict[str, Any]:
-    roles = policies.Roles(request.user)
-    found = list(visible(request.user, Report).order_by("-id")[:PAGE])
-    for report in found:
+    """The newest, or those before the key that was seen last; and what is sent by itself."""
+    roles, after = policies.Roles(request.user), _key(request, "after")
+    rows = visible(request.user, Report).order_by("-id")
+    found = list((rows.filter(pk__lt=after) if after else rows)[: PAGE + 1])
+    shown = found[:PAGE]
+    for report in shown:
         own = report.requested_by_id == request.user.pk
         may = own or roles.can(policies.MANAGE, report.product_id)
         report.may_cancel = may and policies.can_be_cancelled(report)  # type: ignore[attr-defined]
         report.may_delete = may and report.ended  # type: ignore[attr-defined]
         report.may_mail = roles.can(policies.MANAGE, report.product_id)  # type: ignore[attr-defined]
-    schedules = list(visible(request.user, ReportSchedule).filter(ended_at=None))
+    schedules = sorted(visible(request.user, ReportSchedule), key=lambda one: not one.enabled)
     for one in schedules:
-        one.may_end = roles.can(policies.MANAGE, one.product_id)  # type: ignore[attr-defined]
-    return {"reports": found, "schedules": schedules}
+        one.may_manage = roles.can(policies.MANAGE, one.product_id)  # type: ignore[attr-defined]
+    return {
+        "reports": shown,
+        "schedules": schedules,
+        "after": after,
+        "more": str(shown[-1].pk) if len(found) > PAGE else "",
+    }
+
+
+def _key(request: SignedIn, name: str) -> UUID | None:
+    try:
+        return UUID(request.GET.get(name, ""))
+    except ValueError:
+        return None

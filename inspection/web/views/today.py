@@ -30,8 +30,8 @@ MOST_STREAMS = 60
 def show(request: SignedIn) -> HttpResponse:
     """Figures, trend, Pareto, drift, and what is going on, for the scope in the address."""
     scope = Scope.of(request)
-    buckets, before = reads_today.buckets(scope)
-    sums = reads_today.total(buckets)
+    trend = reads_today.trend(scope)
+    sums, before = trend.sums, trend.before
     context: dict[str, Any] = {
         "scope": scope,
         "sums": sums,
@@ -42,7 +42,7 @@ def show(request: SignedIn) -> HttpResponse:
     }
     if sums.inspected:
         context["costs"] = figures.costs(scope, sums, before, reads_today.escapes(scope))
-        context |= {"trend": _trend(scope, buckets), "reasons": reads_today.reasons(scope)}
+        context |= {"trend": _trend(scope, trend.buckets), "reasons": reads_today.reasons(scope)}
         context |= _places(scope) | _drift(request, scope)
         context["defects_url"] = figures.defects(scope)
     else:

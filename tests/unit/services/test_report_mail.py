@@ -1,8 +1,9 @@
 """Reports by the clock and by e-mail: each ordered once, and no mail ever sent twice."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from email import message_from_bytes
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,11 +18,14 @@ from pytest_django import Settings
 from inspection.errors import NotAllowed, UserError
 from inspection.models import AuditEvent, JobState, Report, ReportKind, ReportSchedule, Role
 from inspection.services import report_mail, report_schedules
+from inspection.services.quality_facts import QualityFacts
 from inspection.services.report_mail import Mail, send_waiting
 from tests.factories.batch import BatchFactory
 from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
+from tests.factories.model_version import ModelVersionFactory
 from tests.factories.report import LotFactory, ReportFactory, ReportScheduleFactory
+from tests.factories.tally import HourlyTallyFactory
 from tests.factories.user import UserFactory
 from webapp.local.services import _any_free_port
 
@@ -195,13 +199,19 @@ def test_at_another_time_nothing_is_left_out_or_reported_twice(
     report_schedules.order_due(now)
     for fields in ({"hour": 7}, change):  # what was changed twice still begins where one ended
         schedule = report_schedules.edit_schedule(engineer, schedule, **fields)
-    for _ in range(2):
+    for _ in range(3):
         report_schedules.order_due(schedule.next_at)
         schedule.refresh_from_db()
-    first, second, third = Report.objects.order_by("id")
-    assert second.since == first.until
-    assert third.since == second.until
-    assert third.until - third.since == timedelta(days=1 if "every" in change else 7)
+    first, *others = Report.objects.order_by("id")
+    assert len(others) in (2, 3), "none of no day: it may be due twice a day"
+    for before, after in pairwise([first, *others]):
+        assert after.since == before.until
+        assert after.since
+        assert timezone.localtime(after.since).time() == time()
+    assert others[-1].since
+    assert others[-1].until
+    days = 1 if "every" in change else 7
+    assert others[-1].until - others[-1].since == timedelta(days=days)
 
 
 @pytest.mark.parametrize("changed", ["before", "after"])
@@ -235,6 +245,60 @@ def test_a_lot_schedule_orders_every_lot_of_the_period() -> None:
     assert report_schedules.order_due() == 1
     assert Report.objects.get().lot == lot
     assert schedule.product == idle.product
+
+
+def test_no_lot_is_left_out_however_many_there_are() -> None:
+    first = LotFactory()
+    ReportScheduleFactory(
+        product=first.product, kind=ReportKind.LOT_CSV, every=ReportSchedule.Every.DAY, hour=0
+    )
+    yesterday = timezone.localtime().replace(hour=0, minute=0) - timedelta(hours=5)
+    batch = BatchFactory(lot=first)
+    lots = [first, *LotFactory.create_batch(69, product=first.product)]
+    for lot in lots:
+        InspectionFactory.create_batch(2, batch=batch, lot=lot, completed_at=yesterday)
+    assert report_schedules.order_due() == 70
+    assert set(Report.objects.values_list("lot", flat=True)) == {lot.pk for lot in lots}
+    assert report_schedules.order_due() == 0
+
+
+def test_a_quality_report_is_of_the_whole_days_before_its_hour(settings: Settings) -> None:
+    """Monday at six: seven days that ended with Sunday, and their figures, over the night in
+    which an hour is lost."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    berlin = ZoneInfo("Europe/Berlin")
+    monday = datetime(2026, 3, 30, 6, tzinfo=berlin)
+    version = ModelVersionFactory()
+    ReportScheduleFactory(product=version.viewpoint.product, weekday=0, hour=6, next_at=monday)
+    for day, hour, inspected in ((22, 23, 1), (23, 0, 2), (29, 23, 4), (30, 5, 8), (30, 7, 16)):
+        at = datetime(2026, 3, day, hour, tzinfo=berlin)
+        HourlyTallyFactory(model_version=version, hour=at, inspected=inspected)
+    for weeks in range(2):
+        report_schedules.order_due(monday + timedelta(days=7 * weeks, minutes=3))
+    first, second = Report.objects.order_by("id")
+    assert second.since == first.until
+    counted = []
+    for report in (first, second):
+        assert report.since
+        assert report.until
+        days = QualityFacts(report.product, report.since, report.until).by_day()
+        assert [timezone.localtime(day.begin).time() for day in days] == [time()] * 7
+        counted.append([day.sums.inspected for day in days])
+    assert counted == [[2, 0, 0, 0, 0, 0, 4], [24, 0, 0, 0, 0, 0, 0]]
+
+
+def test_at_a_later_hour_of_the_same_day_no_empty_report_is_made(settings: Settings) -> None:
+    settings.TIME_ZONE = "UTC"
+    morning = timezone.now().replace(hour=6, minute=0, second=0, microsecond=0)
+    schedule = ReportScheduleFactory(every="day", hour=6, next_at=morning)
+    assert report_schedules.order_due(morning) == 1
+    ReportSchedule.objects.update(hour=9, next_at=morning + timedelta(hours=3), next_since=morning)
+    assert report_schedules.order_due(morning + timedelta(hours=3)) == 0
+    schedule.refresh_from_db()
+    assert schedule.next_at == morning + timedelta(hours=27), "it has moved on"
+    assert report_schedules.order_due(schedule.next_at) == 1
+    first, second = Report.objects.order_by("id")
+    assert second.since == first.until
 
 
 def test_an_ended_schedule_orders_nothing() -> None:

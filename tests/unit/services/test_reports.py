@@ -1,13 +1,15 @@
 """Ordering a report, and what a worker makes of it."""
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db.models import Sum
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -15,6 +17,7 @@ from inspection.errors import NotAllowed, UserError
 from inspection.jobs import reaper
 from inspection.models import (
     AuditEvent,
+    HourlyTally,
     JobState,
     Notification,
     Report,
@@ -22,11 +25,14 @@ from inspection.models import (
     Role,
     Verdict,
 )
-from inspection.services import lot_csv, report_job, report_pdf, reports
+from inspection.services import kpis, lot_csv, report_job, report_pdf, reports
+from inspection.services.quality_facts import QualityFacts
 from tests.factories.batch import BatchFactory
 from tests.factories.inspection import ImageResultFactory, InspectionFactory
 from tests.factories.membership import MembershipFactory
+from tests.factories.model_version import ModelVersionFactory
 from tests.factories.report import LotFactory, ReportFactory
+from tests.factories.tally import HourlyTallyFactory
 from tests.factories.user import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -215,6 +221,39 @@ def test_a_report_opens_no_file_and_no_address(tmp_path: Path) -> None:
     for url in (f"file://{secret}", "http://127.0.0.1/", "picture:unknown", "font:../400"):
         with pytest.raises(ValueError, match="does not read"):
             fetcher.fetch(url)
+
+
+@pytest.mark.parametrize("zone", ["America/Chicago", "Asia/Kolkata"])
+def test_days_of_a_period_that_cuts_them_add_up(settings: Settings, zone: str) -> None:
+    settings.TIME_ZONE = zone
+    clock = ZoneInfo(zone)
+    since, until = datetime(2026, 3, 6, 14, tzinfo=clock), datetime(2026, 3, 9, 3, tzinfo=clock)
+    version = ModelVersionFactory()
+    for n in range(5 * 24):  # the whole 6th, until the 10th
+        at = datetime(2026, 3, 6, tzinfo=clock).astimezone(UTC) + timedelta(hours=n)
+        HourlyTallyFactory(model_version=version, hour=at, inspected=1, failed=1)
+    facts = QualityFacts(version.viewpoint.product, since, until)
+    days = facts.by_day()
+    hours = [10, 24, 23, 3] if zone == "America/Chicago" else [10, 24, 24, 3]
+    assert [day.sums.inspected for day in days] == hours
+    assert [f"{day.begin:%d %H:%M}" for day in days] == [
+        "06 14:00",
+        "07 00:00",
+        "08 00:00",
+        "09 00:00",
+    ]
+    plain = HourlyTally.objects.filter(hour__gte=since, hour__lt=until).aggregate(n=Sum("failed"))
+    assert kpis.total(day.sums for day in days).failed == plain["n"] == sum(hours)
+    assert not facts.whole_days
+
+
+def test_days_that_do_not_add_up_make_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = HourlyTallyFactory()
+    since = timezone.now() - timedelta(days=3)
+    facts = QualityFacts(tally.viewpoint.product, since, timezone.now())
+    monkeypatch.setattr(QualityFacts, "_days", lambda self: [self.since])
+    with pytest.raises(RuntimeError, match="do not add up"):
+        facts.by_day()
 
 
 def test_the_name_of_the_file_is_tame() -> None:

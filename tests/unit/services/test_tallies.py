@@ -2,12 +2,17 @@
 
 import contextlib
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import Sum
+from django.db.models.functions import TruncDay
 from django.utils import timezone
+from pytest_django import Settings
 
 from inspection.errors import UserError
 from inspection.models import (
@@ -193,12 +198,12 @@ class TestOne:
         assert (tally.hour.minute, tally.hour.second) == (0, 0)
 
     def test_an_upgraded_database_is_counted_once(self) -> None:
-        assert not tallies.count_if_never_counted(), "nothing is there to count"
+        assert not tallies.count_if_needed(), "nothing is there to count"
         inspection = self.make()
         HourlyTally.objects.all().delete()
         DefectTally.objects.all().delete()
-        assert tallies.count_if_never_counted()
-        assert not tallies.count_if_never_counted()
+        assert tallies.count_if_needed()
+        assert not tallies.count_if_needed()
         change(inspection, review_state=ReviewState.REJECTED)
         assert HourlyTally.objects.get().rejected == 1
 
@@ -259,3 +264,69 @@ def test_bulk_changes_in_any_order_do_not_wait_for_each_other() -> None:
     at_once([lambda n=number: work(n) for number in range(40)])
     assert {tally.inspected for tally in HourlyTally.objects.all()} == {41}
     assert InspectionImage.objects.count() == 4
+
+
+@pytest.mark.parametrize(
+    ("zone", "minutes"),
+    [
+        ("UTC", 60),
+        ("Asia/Taipei", 60),
+        ("America/Chicago", 60),
+        ("Asia/Kolkata", 15),
+        ("Asia/Kathmandu", 15),
+        ("Australia/Adelaide", 15),
+        ("Australia/Lord_Howe", 15),  # half an hour away for half of the year
+    ],
+)
+def test_a_row_is_no_longer_than_days_can_be_made_of(
+    settings: Settings, zone: str, minutes: int
+) -> None:
+    settings.TIME_ZONE = zone
+    assert tallies.step() == minutes
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns"])
+def test_days_that_begin_within_an_hour_are_sums_of_rows(settings: Settings, zone: str) -> None:
+    settings.TIME_ZONE = zone
+    midnight = datetime(2026, 3, 3, tzinfo=ZoneInfo(zone))
+    batch = make_batch()
+    for number, minutes in enumerate((-14, -1, 0, 1, 16)):
+        unit = Unit.objects.create(product=batch.viewpoint.product, serial_number=str(number))
+        with patch("django.utils.timezone.now", lambda m=minutes: midnight + timedelta(minutes=m)):
+            inspection = make_inspection(batch, unit=unit)
+            decide(inspection, Verdict.FAILED, Disposition.AUTO, 0.5, [])
+        change(inspection, review_state=ReviewState.CONFIRMED)
+    by_day = HourlyTally.objects.annotate(day=TruncDay("hour", tzinfo=midnight.tzinfo))
+    days = by_day.order_by("day").values_list("day").annotate(n=Sum("inspected"))
+    assert [(day.day, n) for day, n in days] == [(2, 2), (3, 3)]
+    assert_exact()
+
+
+@pytest.mark.django_db
+def test_a_plant_that_moves_to_another_clock_is_counted_again(settings: Settings) -> None:
+    settings.TIME_ZONE = "UTC"
+    batch = make_batch()
+    unit = Unit.objects.create(product=batch.viewpoint.product, serial_number="1")
+    inspection = make_inspection(batch, unit=unit)
+    decide(inspection, Verdict.FAILED, Disposition.AUTO, 0.5, [])
+    for zone, again in (("Asia/Taipei", False), ("Asia/Kolkata", True), ("UTC", True)):
+        settings.TIME_ZONE = zone
+        assert tallies.count_if_needed() is again
+        assert not tallies.count_if_needed()
+        for state in (ReviewState.REJECTED, ReviewState.NOT_VERIFIED):
+            change(inspection, review_state=state)
+        assert HourlyTally.objects.get().inspected == 1
+        assert_exact()
+
+
+@pytest.mark.django_db
+def test_a_recount_since_a_day_is_of_all_where_the_clock_was_another(settings: Settings) -> None:
+    settings.TIME_ZONE = "UTC"
+    batch = make_batch()
+    unit = Unit.objects.create(product=batch.viewpoint.product, serial_number="1")
+    decide(make_inspection(batch, unit=unit), Verdict.FAILED, Disposition.AUTO, 0.5, [])
+    settings.TIME_ZONE = "Asia/Kolkata"
+    tallies.recount(since=timezone.now() + timedelta(days=1))
+    assert HourlyTally.objects.get().inspected == 1
+    assert not tallies.count_if_needed()

@@ -114,6 +114,57 @@ def test_an_unknown_action_is_not_found(client: Client, report: Report) -> None:
     assert client.post(reverse("report_act", args=[report.pk, "burn"])).status_code == 404
 
 
+def act_on(client: Client, schedule: ReportSchedule, action: str) -> int:
+    return client.post(reverse("report_schedule_act", args=[schedule.pk, action])).status_code
+
+
+def test_every_report_is_reached_a_page_at_a_time(client: Client, report: Report) -> None:
+    every = [report, *(ReportFactory(lot=report.lot) for _ in range(70))]
+    first = client.get(reverse("reports"))
+    assert len(first.context["reports"]) == 50
+    older = f"{reverse('reports')}?after={first.context['more']}"
+    assert older in first.content.decode()
+    second = client.get(older)
+    assert f'data-url="{older}"' in second.content.decode(), "what is read again is this page"
+    shown = [*first.context["reports"], *second.context["reports"]]
+    assert shown == every[::-1]
+    assert not second.context["more"]
+    again = client.get(older, headers={"HX-Request": "true"})
+    assert again.context["reports"] == second.context["reports"]
+    past = client.get(f"{reverse('reports')}?after={report.pk}").content.decode()
+    assert "There are no older ones" in past
+    assert client.get(f"{reverse('reports')}?after=nonsense").status_code == 200
+
+
+def test_a_schedule_is_changed_switched_on_again_and_removed(report: Report) -> None:
+    member = MembershipFactory(product=report.product, role=Role.ENGINEER)
+    other = MembershipFactory(user=member.user, role=Role.ENGINEER).product
+    client = signed_in(member.user)
+    schedule = ReportScheduleFactory(product=report.product, language="zh-hant", hour=6)
+    page = client.get(f"{reverse('reports')}?schedule={schedule.pk}").content.decode()
+    address = reverse("report_schedule_edit", args=[schedule.pk])
+    assert f'action="{address}"' in page
+    assert "quality@plant.example</textarea>" in page
+    fields = {"kind": schedule.kind, "product": str(other.pk), "every": "day", "weekday": "0"}
+    data = {f"schedule-{name}": value for name, value in fields.items()}
+    data |= {"schedule-hour": "9", "schedule-recipients": "a@b.example"}
+    assert client.post(address, data).status_code == 302
+    schedule.refresh_from_db()
+    assert (schedule.hour, schedule.every, schedule.recipients) == (9, "day", ["a@b.example"])
+    assert (schedule.product, schedule.language) == (report.product, "zh-hant"), "these stay"
+    data["schedule-recipients"] = "nobody"
+    assert "nobody is not an e-mail" in client.post(address, data).content.decode()
+    viewer = signed_in(MembershipFactory(product=report.product, role=Role.VIEWER).user)
+    assert viewer.post(address, data).status_code == 403
+    assert act_on(viewer, schedule, "end") == 403
+    assert act_on(client, schedule, "end") == act_on(client, schedule, "resume") == 302
+    schedule.refresh_from_db()
+    assert schedule.enabled
+    assert act_on(client, schedule, "burn") == 404
+    assert act_on(client, schedule, "delete") == 302
+    assert not ReportSchedule.objects.exists()
+
+
 def test_a_schedule_is_made_and_ended(client: Client, report: Report) -> None:
     fields = {
         "kind": ReportKind.LOT_CSV,
@@ -128,7 +179,7 @@ def test_a_schedule_is_made_and_ended(client: Client, report: Report) -> None:
     schedule = ReportSchedule.objects.get()
     assert schedule.recipients == ["a@b.example", "c@d.example"]
     assert "a@b.example, c@d.example" in client.get(reverse("reports")).content.decode()
-    client.post(reverse("report_unschedule", args=[schedule.pk]))
+    act_on(client, schedule, "end")
     schedule.refresh_from_db()
     assert schedule.ended_at is not None
     data["schedule-recipients"] = "nobody"

@@ -1,9 +1,10 @@
 """The Today page: its figures are those of the scope, each opens a list, and it stays cheap."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -11,10 +12,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
-from inspection.models import DriftAlert, HourlyTally, ReasonCode, Role, Station
+from inspection.models import DriftAlert, Escape, HourlyTally, ReasonCode, Role, Station
+from tests.factories.batch import BatchFactory
+from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.model_version import ModelVersionFactory
+from tests.factories.review import UnitFactory
 from tests.factories.station import StationFactory
 from tests.factories.tally import DefectTallyFactory, HourlyTallyFactory, this_hour
 from tests.factories.user import UserFactory
@@ -162,6 +167,95 @@ def test_one_day_is_shown_by_hour(client: Client) -> None:
     trend = client.get("/?period=today").context["trend"]
     assert trend["by_hour"]
     assert sum(row["limits"].n for row in trend["rows"]) == 1000
+
+
+CHICAGO = ZoneInfo("America/Chicago")
+LOST = datetime(2026, 3, 8, 10, 30, tzinfo=CHICAGO)  # its day has no hour from 2 to 3
+TWICE = datetime(2026, 11, 1, 10, 30, tzinfo=CHICAGO)  # its day has the hour from 1 to 2 twice
+
+
+@pytest.mark.parametrize(("now", "hours"), [(LOST, 10), (TWICE, 12)])
+def test_a_day_of_23_or_25_hours_is_shown_until_now(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, now: datetime, hours: int
+) -> None:
+    settings.TIME_ZONE = "America/Chicago"
+    midnight = now.replace(hour=0, minute=0).astimezone(UTC)
+    version = ModelVersionFactory()
+    for hour in range(hours - 1):  # each with another number of units
+        plant(model_version=version, hour=midnight + timedelta(hours=hour), inspected=100 + hour)
+    last = now.astimezone(UTC).replace(minute=0)
+    plant(model_version=version, hour=last, inspected=777)
+    monkeypatch.setattr(timezone, "now", lambda: now.astimezone(UTC))
+    client = signed_in(UserFactory(role="engineer"))  # by this clock, or it has run out
+    context = client.get("/?period=today").context
+    shown = [(row["at"], row["limits"].n) for row in context["trend"]["rows"]]
+    assert [n for _, n in shown] == [*range(100, 99 + hours), 777]
+    assert [at.astimezone(UTC) - midnight for at, _ in shown] == [
+        timedelta(hours=n) for n in range(hours)
+    ]
+    assert shown[-1][0].hour == 10
+    assert context["sums"].inspected == sum(n for _, n in shown)
+
+
+def test_hours_begin_with_the_plants_midnight(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Asia/Kolkata"
+    now = datetime(2026, 3, 8, 2, 40, tzinfo=ZoneInfo("Asia/Kolkata")).astimezone(UTC)
+    version = ModelVersionFactory()
+    for minutes, units in ((15, 1), (0, 2), (-15, 4), (-45, 8), (-75, 16), (-160, 32), (-175, 64)):
+        quarter = now.replace(minute=0) + timedelta(minutes=minutes)  # 02:30 and on
+        plant(model_version=version, hour=quarter, inspected=units, failed=0, review=0)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    client = signed_in(UserFactory(role="engineer"))
+    context = client.get("/?period=today").context
+    shown = [(f"{row['at']:%H:%M}", row["limits"].n) for row in context["trend"]["rows"]]
+    assert shown == [("00:00", 0), ("01:00", 24), ("02:00", 7)]
+
+
+def test_the_bars_of_the_pareto_add_up(client: Client) -> None:
+    version = ModelVersionFactory()
+    plant(model_version=version)
+    for n in range(10):
+        reason = ReasonCode.objects.create(
+            product=version.viewpoint.product, code=f"R{n}", text=f"Reason {n}"
+        )
+        DefectTallyFactory(viewpoint=version.viewpoint, reason_code=reason, confirmed=20 - n)
+    answer = client.get("/")
+    bars = answer.context["reasons"]
+    assert (len(bars), bars[-1].others, bars[-1].n) == (9, 2, 12 + 11)
+    assert sum(bar.n for bar in bars) == sum(range(11, 21))
+    assert max(bar.share for bar in bars) == bars[-1].share == 1
+    assert bars[-1].sum_share == 1
+    assert "2 other reasons" in answer.content.decode()
+
+
+@pytest.mark.parametrize("narrowed", ["", "station=ST-A", "station=ST-B", "station=ST-C"])
+def test_the_page_and_the_interface_count_the_same_escapes(client: Client, narrowed: str) -> None:
+    version, person = ModelVersionFactory(), UserFactory()
+    batch = BatchFactory(model_version=version)
+    stations = {code: StationFactory(code=code) for code in ("ST-A", "ST-B", "ST-C")}
+    for code, escapes in (("ST-A", 1), ("ST-B", 3), ("ST-C", 0)):
+        plant(model_version=version, station=stations[code])
+        for _ in range(escapes):
+            unit = UnitFactory(product=version.viewpoint.product)
+            InspectionFactory(batch=batch, unit=unit, station=stations[code], is_record=True)
+            Escape.objects.create(
+                unit=unit, found_at=timezone.now(), found_where="test", reported_by=person
+            )
+    since = timezone.localtime().replace(hour=0, minute=0) - timedelta(days=6)
+    query = {"since": since.isoformat(), "until": (since + timedelta(days=7)).isoformat()}
+    if narrowed:
+        query["station"] = narrowed.removeprefix("station=")
+    told = client.get("/api/v1/kpis", query).json()["figures"]
+    value, below, _ = tiles(client, narrowed)["escapes"]
+    rate = told["escape_rate"]
+    if rate["value"] is None:
+        assert (value, rate["why"]) == ("unknown", "unknown")
+    else:
+        escaped, of = {"": (4, 70), "station=ST-A": (1, 23), "station=ST-B": (3, 25)}[narrowed]
+        assert (rate["numerator"], rate["denominator"]) == (escaped, of)
+        assert below == f"{escaped} of {of} defects"
 
 
 def test_an_alert_and_its_chart(client: Client) -> None:
