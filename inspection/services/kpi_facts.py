@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import Count, F, Sum
 
 from inspection.models import Escape, HourlyTally, Station
 
@@ -38,10 +38,11 @@ def _told(sums: Sums) -> dict[str, int]:
 
 def _downstream(products: list[UUID], since: datetime, until: datetime) -> int | None:
     """None where nobody ever reported an escape: then nobody knows."""
-    escapes = Escape.objects.filter(unit__product__in=products)
+    escapes = Escape.objects.filter(unit__product__in=products, withdrawn_at=None)
     if not escapes.exists():
         return None
-    return escapes.filter(found_at__gte=since, found_at__lt=until).count()
+    period = escapes.filter(found_at__gte=since, found_at__lt=until)
+    return period.aggregate(n=Count("unit", distinct=True))["n"] or 0
 
 
 def _figures(sums: Sums, downstream: int | None) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from inspection.models import (
     DatasetImage,
     DatasetSnapshot,
     Disposition,
+    Escape,
     Inspection,
     ReviewState,
     SnapshotImage,
@@ -191,7 +192,7 @@ def _check_good(chosen: Sequence[Inspection]) -> None:
     keys = [inspection.pk for inspection in chosen]
     rows = Inspection.objects.filter(pk__in=keys).select_related("unit")
     defects = rows.exclude(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
-    came_back = rows.filter(unit__escapes__isnull=False)
+    came_back = rows.filter(unit__in=Escape.objects.filter(withdrawn_at=None).values("unit"))
     if bad := (defects.first() or came_back.first()):
         raise UserError(
             "confirmed_defect",

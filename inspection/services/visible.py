@@ -50,7 +50,7 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     Intake: ("station", "created_by"),
     Report: ("lot", "requested_by"),
     ReportSchedule: ("created_by",),
-    Escape: ("unit__product", "reason_code", "reported_by"),
+    Escape: ("unit__product", "reason_code", "reported_by", "withdrawn_by"),
     DatasetImage: ("image",),
     DriftAlert: ("station", "model_version"),
     GateCheck: ("baseline", "requested_by"),

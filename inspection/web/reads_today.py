@@ -148,13 +148,14 @@ def good_picture(viewpoint: UUID) -> UUID | None:
 
 
 def escapes(scope: Scope) -> int | None:
-    """How many were found downstream in the period; None if none was ever reported."""
-    reported = Escape.objects.filter(unit__product__in=scope.products)
+    """How many units were found downstream in the period; None if none was ever reported."""
+    reported = Escape.objects.filter(unit__product__in=scope.products, withdrawn_at=None)
     if (stations := scope.chosen_stations) is not None:
         here = Inspection.objects.filter(is_record=True, station__in=stations)
         reported = reported.filter(unit__in=here.values("unit"))
     period = Q(found_at__gte=scope.since, found_at__lt=scope.until)
-    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
+    units = Count("unit", filter=period, distinct=True)
+    counts = reported.aggregate(ever=Count("pk"), now=units)
     return counts["now"] if counts["ever"] else None
 
 

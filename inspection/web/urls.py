@@ -95,6 +95,7 @@ urlpatterns = [
     path("verify/", verify.show, name="verify"),
     path("verify/agreement/", agreement.show, name="verify_agreement"),
     path("verify/escapes/", escapes.index, name="escapes"),
+    path("verify/escapes/<uuid:key>/withdraw/", escapes.withdraw, name="escape_withdraw"),
     path("verify/parts/", verify.parts, name="verify_parts"),
     path("verify/claims/", verify.claims, name="verify_claims"),
     path("verify/<uuid:key>/review/", verify.review, name="review"),

@@ -81,7 +81,13 @@ OF_BODY = {
     "inspections": ["inspection", "passed"],
     "model": ["model", "candidate"],
 }
-SAID = {"lot": "L-7", "serial_number": "SN1", "product": "BOARD-A", "station": "AOI-1"}
+SAID = {
+    "lot": "L-7",
+    "serial_number": "SN1",
+    "panel_id": "P1",
+    "product": "BOARD-A",
+    "station": "AOI-1",
+}
 OPERATIONS = [
     (method, path)
     for path, item in DESCRIBED["paths"].items()

@@ -168,6 +168,7 @@ TABLE = [
     Row("GET", "escapes", 200),
     Row("GET", "escapes/{escape}", 200),
     Row("POST", "escapes", 201, REVIEW, DAY),
+    Row("POST", "escapes/{escape}/withdraw", 200, MANAGE, {"reason": "wrong serial number"}),
     Row("GET", "reports", 200),
     Row("GET", "reports/{made}", 200),
     Row("GET", "reports/{made}/file", 200),
