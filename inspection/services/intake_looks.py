@@ -129,6 +129,7 @@ class _Look:
         """Raises UserError where the folder as a whole cannot be worked on, Troubles, or Taken."""
         try:
             require(self.user, policies.REVIEW, self.intake.viewpoint.product)
+            policies.check_in_use(self.intake.viewpoint.product)
             source = source_of(self.intake.location)
             self._files(source)
         finally:  # what came before is judged and ends, whatever is wrong with the folder now

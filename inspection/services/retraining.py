@@ -133,6 +133,7 @@ def propose_good_parts(user: User | None, inspections: Iterable[Inspection]) -> 
         by_viewpoint.setdefault(inspection.viewpoint, []).append(inspection)
     for viewpoint in by_viewpoint:
         require(user, policies.MANAGE, viewpoint.product)
+        policies.check_in_use(viewpoint.product)
     proposed = Proposed(viewpoints=list(by_viewpoint))
     with transaction.atomic():
         for viewpoint, chosen in by_viewpoint.items():

@@ -196,7 +196,8 @@ OF_AN_ALERT = (
 def active_models(scope: Scope, most: int) -> list[ModelVersion]:
     """At most so many of the models that judge."""
     found = ModelVersion.objects.filter(
-        viewpoint__product__in=scope.products, state=ModelVersion.State.ACTIVE
+        viewpoint__product__in=[one for one in scope.products if one.archived_at is None],
+        state=ModelVersion.State.ACTIVE,
     )
     told = found.select_related("viewpoint__product").only(*OF_A_MODEL)
     return list(told.order_by("viewpoint__product__code", "viewpoint__code")[:most])

@@ -68,6 +68,7 @@ TABLE = [
     Row("GET", "products/{product}", 200),
     Row("PATCH", "products/{product}", 200, MANAGE, {"name": "Other"}),
     Row("DELETE", "products/{product}", 204, MANAGE),
+    Row("POST", "products/{shelved}/restore", 200, MANAGE),
     Row("POST", "products/{product}/viewpoints", 201, MANAGE, {"code": "top", "name": "Top"}),
     Row("GET", "viewpoints", 200),
     Row("GET", "viewpoints/{viewpoint}", 200),
