@@ -47,6 +47,7 @@ TRIED_AGAIN = (
     "incomplete_transfer",
     "no_folder",
     "no_model",
+    "product_archived",
     "unreadable",
 )
 
@@ -238,7 +239,7 @@ class _Look:
                 IntakeFile.objects.filter(pk=row.pk, outcome=Outcome.WAITING).update(**fields)
             else:
                 self._end(row, Outcome.REJECTED, **fields)
-            if refusal.code in ("disk_full", "no_model", "no_folder"):
+            if refusal.code in ("disk_full", "no_model", "no_folder", "product_archived"):
                 raise
         row.refresh_from_db()
 

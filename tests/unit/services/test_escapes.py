@@ -135,7 +135,8 @@ class TestPositions:
     def test_no_panel_and_position_0_can_be_said(self, positions: list[Unit]) -> None:
         alone = UnitFactory(product=positions[0].product, serial_number="S-7")
         user = UserFactory(role=Role.INSPECTOR)
-        for place in ({"position_number": 0}, {"panel_id": ""}):
+        places: list[dict[str, Any]] = [{"position_number": 0}, {"panel_id": ""}]
+        for place in places:
             found = report_escape(user, serial_number="S-7", found_where="Customer", **place)
             assert found.unit == alone
 
@@ -168,7 +169,11 @@ class TestPositions:
 class TestTwice:
     def test_the_same_key_is_the_same_report(self, unit: Unit) -> None:
         user = UserFactory(role=Role.INSPECTOR)
-        said = {"serial_number": "S-1", "found_where": "Customer", "idempotency_key": "k-1"}
+        said: dict[str, Any] = {
+            "serial_number": "S-1",
+            "found_where": "Customer",
+            "idempotency_key": "k-1",
+        }
         first, new = report_once(user, **said)
         again, newer = report_once(user, **said)
         assert (again, new, newer) == (first, True, False)
