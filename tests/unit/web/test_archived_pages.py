@@ -70,6 +70,9 @@ def test_menus_leave_it_out_unless_it_is_the_one_that_is_shown(shelved: Product)
     assert option not in today
     assert f'<option value="{used.code}"' in today
     assert f"{option} selected" in chief.get("/", {"product": shelved.code}).content.decode()
+    reports = chief.get(reverse("reports")).content.decode()
+    orders = [f'value="{one.pk}"' for one in (shelved, used)]
+    assert [reports.count(one) for one in orders] == [1, 2], "to order, and to have sent"
     folder = chief.get(reverse("folder_new")).content.decode()
     assert shelved.code not in folder
     hook = chief.get(reverse("endpoint_new", args=["webhook"])).content.decode()
