@@ -100,21 +100,36 @@ def _needs(role: Role, product: Product | None) -> NotAllowed:
 
 
 def visible_products(user: User) -> QuerySet[Product]:
-    """The products that `user` may see."""
-    products = Product.objects.filter(archived_at=None)
+    """The products that `user` may see, archived ones too: what befell them stays to be read."""
+    products = Product.objects.all()
     if role_for(user, None) is not None:
         return products
     return products.filter(memberships__user=user).distinct()
 
 
 def products_with(user: User, role: Role) -> QuerySet[Product]:
-    """The products for which `user` has at least `role`; one question, or part of another."""
-    products = Product.objects.filter(archived_at=None)
+    """The products for which `user` has at least `role`, archived ones too (see `IN_USE`); one
+    question, or part of another."""
+    products = Product.objects.all()
     if user.is_superuser and user.is_active:
         return products
     enough = [name for name, rank in RANK.items() if rank >= RANK[role]]
     mine = Membership.objects.filter(user=user, user__is_active=True, role__in=enough)
     return products.filter(Exists(mine.filter(Q(product=None) | Q(product=OuterRef("pk")))))
+
+
+# The products that are offered for new work. Archived ones are read, reviewed and reported on.
+IN_USE = Q(archived_at=None)
+
+
+def check_in_use(product: Product) -> None:
+    """Nothing new is learned or judged for a product that is archived."""
+    if product.archived_at is not None:
+        raise WrongState(
+            "product_archived",
+            "{product} is archived, so nothing new is learned or judged for it. Restore it first.",
+            product=product.code,
+        )
 
 
 def check_cancellable(job: Job) -> None:

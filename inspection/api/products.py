@@ -39,7 +39,7 @@ class ProductOut(serializers.ModelSerializer[Product]):
 
     class Meta:
         model = Product
-        fields = ("id", "created_at", *products.FIELDS, "viewpoints")
+        fields = ("id", "created_at", "archived_at", *products.FIELDS, "viewpoints")
 
 
 class ProductIn(Strict):
@@ -59,6 +59,9 @@ class ProductIn(Strict):
 
 class ProductQuery(Strict):
     code = serializers.CharField(required=False, max_length=60, help_text="the part number")
+    archived = serializers.BooleanField(
+        required=False, default=False, help_text="those that are archived instead of those in use"
+    )
 
 
 class Products(Nouns[Product]):
@@ -71,6 +74,8 @@ class Products(Nouns[Product]):
 
     def get_queryset(self) -> Any:
         found = super().get_queryset().prefetch_related("viewpoints__product")
+        if self.action == "list":  # by its address each is found, whether it is in use or not
+            found = found.filter(archived_at__isnull=not self.query["archived"])
         code = self.query.get("code")
         return found.filter(code__iexact=code) if code else found
 
@@ -94,13 +99,25 @@ class Products(Nouns[Product]):
 
     @extend_schema(responses={204: None}, parameters=[IF_MATCH])
     def destroy(self, request: Request, pk: Any = None) -> Response:
-        """Archive it: it leaves the lists; pictures, models and verdicts stay."""
+        """Archive it: it leaves the lists; pictures, models and verdicts stay to be read, and
+        nothing new is learned or judged for it."""
         product = self.get_object()
         with transaction.atomic():
             lock_row(product)
             self.check_match(self.get_object())
             products.archive_product(self.user, product, "through the API")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(request=None, responses={200: ProductOut}, parameters=[IF_MATCH])
+    @action(detail=True, methods=["post"])
+    def restore(self, request: Request, pk: Any = None) -> Response:
+        """Bring an archived product back to the lists, as it was."""
+        product = self.get_object()
+        with transaction.atomic():
+            lock_row(product)
+            self.check_match(self.get_object())
+            products.restore_product(self.user, product)
+        return self.tell(self.get_object())
 
     @extend_schema(request=ViewpointIn, responses={201: ViewpointOut})
     @action(detail=True, methods=["post"])

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -19,7 +19,8 @@ from inspection.models import (
     ReviewState,
     Viewpoint,
 )
-from inspection.services import escapes, reason_codes, reviews
+from inspection.services import escapes, reason_codes, reviews, submissions
+from inspection.services.submission_fields import HIGHEST_POSITION
 
 from .base import Nouns
 from .fields import Moment, Strict
@@ -181,9 +182,14 @@ class ReasonCodes(Nouns[ReasonCode]):
 
 class EscapeOut(serializers.ModelSerializer[Escape]):
     serial_number = serializers.CharField(source="unit.serial_number")
+    panel_id = serializers.CharField(source="unit.panel_id")
+    position_number = serializers.IntegerField(source="unit.position_number")
     product = serializers.CharField(source="unit.product.code", help_text="part number")
     reason_code = serializers.CharField(source="reason_code.code", default=None, allow_null=True)
     reported_by = serializers.CharField(source="reported_by.username")
+    withdrawn_by = serializers.CharField(
+        source="withdrawn_by.username", default=None, allow_null=True
+    )
 
     class Meta:
         model = Escape
@@ -191,6 +197,8 @@ class EscapeOut(serializers.ModelSerializer[Escape]):
             "id",
             "created_at",
             "serial_number",
+            "panel_id",
+            "position_number",
             "product",
             "viewpoint",
             "found_at",
@@ -198,17 +206,31 @@ class EscapeOut(serializers.ModelSerializer[Escape]):
             "reason_code",
             "comment",
             "reported_by",
+            "withdrawn_at",
+            "withdrawn_by",
+            "withdrawn_reason",
         )
 
 
 class EscapeQuery(OfProduct):
     serial_number = serializers.CharField(required=False, max_length=120, help_text="exact")
+    panel_id = serializers.CharField(required=False, max_length=120, help_text="exact")
+    withdrawn = serializers.BooleanField(required=False, allow_null=True, default=None)
     since = Moment(required=False, help_text="found from then on")
     until = Moment(required=False, help_text="found before then")
 
 
 class EscapeIn(Strict):
-    serial_number = serializers.CharField(max_length=120)
+    serial_number = serializers.CharField(required=False, max_length=120, allow_blank=True)
+    panel_id = serializers.CharField(
+        required=False, max_length=120, allow_blank=True, help_text="empty: on no panel"
+    )
+    position_number = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=HIGHEST_POSITION,
+        help_text="where a panel or serial number has several",
+    )
     product = serializers.CharField(
         required=False, max_length=60, help_text="where several products have this serial number"
     )
@@ -219,8 +241,21 @@ class EscapeIn(Strict):
     comment = serializers.CharField(required=False, max_length=2000, allow_blank=True)
 
 
+class WithdrawIn(Strict):
+    reason = serializers.CharField(max_length=escapes.REASON_LENGTH)
+
+
+NAMES_OF_A_UNIT = ("serial_number", "panel_id", "position_number")
+AGAIN = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="A new UUID for every report, the same one to ask again.",
+)
+
+
 class Escapes(Nouns[Escape]):
-    """A defect that was found downstream of us."""
+    """A defect that was found downstream of us. Several of one unit count as one."""
 
     noun = "reviews"
     model = Escape
@@ -231,6 +266,11 @@ class Escapes(Nouns[Escape]):
         rows = of_product(super().get_queryset(), self.user, self.query, "unit__product")
         if serial := self.query.get("serial_number"):
             rows = rows.filter(unit__serial_number=serial)
+        if panel := self.query.get("panel_id"):
+            rows = rows.filter(unit__panel_id=panel)
+        withdrawn = self.query.get("withdrawn")
+        if withdrawn is not None:
+            rows = rows.filter(withdrawn_at__isnull=not withdrawn)
         if since := self.query.get("since"):
             rows = rows.filter(found_at__gte=since)
         if until := self.query.get("until"):
@@ -238,29 +278,50 @@ class Escapes(Nouns[Escape]):
         return rows
 
     @extend_schema(
+        parameters=[AGAIN],
         request=EscapeIn,
-        responses={201: EscapeOut},
+        responses={
+            200: OpenApiResponse(EscapeOut, "On record already, by its key or word for word"),
+            201: EscapeOut,
+        },
         examples=[
             OpenApiExample(
                 "Found at the customer's",
                 {"serial_number": "SN000123", "found_where": "incoming goods, Northwind"},
                 request_only=True,
-            )
+            ),
+            OpenApiExample(
+                "One position of a panel",
+                {"panel_id": "P-77", "position_number": 3, "found_where": "final test"},
+                request_only=True,
+            ),
         ],
     )
     def create(self, request: Request) -> Response:
-        """Put on record that a unit left with a defect."""
+        """Put on record that a unit left with a defect. The unit is named as it was submitted;
+        where that fits several positions, the refusal names them."""
         asked = self.asked(EscapeIn)
+        if key := request.headers.get("Idempotency-Key", ""):
+            asked["idempotency_key"] = submissions.read_key(key)
         code, viewpoint = asked.pop("reason_code", None), asked.pop("viewpoint", None)
         if "product" in asked:
             asked["product"] = product_named(self.user, asked["product"])
         if viewpoint:
             asked["viewpoint"] = self.find(Viewpoint, viewpoint, "viewpoint")
         if code:
-            asked["reason_code"] = self._reason(asked.get("product"), asked["serial_number"], code)
-        made = escapes.report_escape(self.user, **asked)
-        return self.tell(made, status.HTTP_201_CREATED)
+            asked["reason_code"] = _reason(asked.get("product") or self._product(asked), code)
+        escape, new = escapes.report_once(self.user, **asked)
+        return self.tell(escape, status.HTTP_201_CREATED if new else status.HTTP_200_OK)
 
-    def _reason(self, product: Product | None, serial: str, code: str) -> ReasonCode | None:
-        of = product or escapes.product_of(self.user, serial)
-        return _reason(of, code)
+    def _product(self, asked: dict[str, Any]) -> Product:
+        """Of the unit; raises UserError as a report would."""
+        said = {name: asked[name] for name in NAMES_OF_A_UNIT if name in asked}
+        return escapes.unit_named(self.user, **said).product
+
+    @extend_schema(request=WithdrawIn, responses={200: EscapeOut})
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, pk: Any = None) -> Response:
+        """Take back a report that was a mistake: one's own, or, as an engineer, anybody's. It
+        stays on record, and counts nowhere any more."""
+        asked = self.asked(WithdrawIn)
+        return self.tell(escapes.withdraw_escape(self.user, self.get_object(), **asked))

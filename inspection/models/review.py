@@ -94,7 +94,8 @@ class ReviewClaim(Keyed):
 
 
 class Escape(Keyed):
-    """A defect that was found downstream of us."""
+    """A defect that was found downstream of us. One that was reported by mistake is withdrawn:
+    it stays on record and counts nowhere. Several of one unit count as one."""
 
     unit = models.ForeignKey("Unit", on_delete=models.PROTECT, related_name="escapes")
     viewpoint = models.ForeignKey(
@@ -109,9 +110,24 @@ class Escape(Keyed):
     reported_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
+    idempotency_key = models.CharField(
+        max_length=255, blank=True, help_text="of the request that reported it, if it had one"
+    )
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    withdrawn_reason = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ("-found_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["reported_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="escape_key_once",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.unit} at {self.found_where}"

@@ -13,8 +13,9 @@ from .locking import lock_row
 
 
 def check_may_submit(user: User | None, batch: Batch) -> None:
-    """Raise NotAllowed before a picture is looked for."""
+    """Raise NotAllowed or WrongState before a picture is looked for."""
     require(user, policies.REVIEW, batch.viewpoint.product)
+    policies.check_in_use(batch.viewpoint.product)
 
 
 def submit_image(

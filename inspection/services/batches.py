@@ -54,6 +54,8 @@ def open_batch(
     """Open a batch; its model and operating point are pinned now and never change."""
     product = viewpoint.product
     require(user, policies.REVIEW, product)
+    if purpose != Purpose.RESCORE:  # what is there may be judged again, to answer a question
+        policies.check_in_use(product)
     check_free_space()
     if not name.strip():
         raise UserError("name_missing", "Give the batch a name.", field="name")

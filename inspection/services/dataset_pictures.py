@@ -21,7 +21,8 @@ LABEL_LENGTH = 60
 def check_may_send(user: User) -> None:
     """Raise NotAllowed unless `user` may send pictures that are nowhere yet: whoever submits
     parts may."""
-    if not (user.is_active and policies.products_with(user, policies.REVIEW).exists()):
+    mine = policies.products_with(user, policies.REVIEW).filter(policies.IN_USE)
+    if not (user.is_active and mine.exists()):
         raise NotAllowed("not_allowed", "This needs the role Inspector for some product.")
 
 
@@ -35,8 +36,9 @@ def receive_image(user: User, name: str, stream: IO[bytes]) -> Image:
 
 
 def check_may_add(user: User | None, dataset: Dataset) -> None:
-    """Raise NotAllowed before a picture is read that would not be taken."""
+    """Raise NotAllowed or WrongState before a picture is read that would not be taken."""
     require(user, policies.MANAGE, dataset.viewpoint.product)
+    policies.check_in_use(dataset.viewpoint.product)
 
 
 def add_image(

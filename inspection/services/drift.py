@@ -147,11 +147,14 @@ def series(viewpoint: UUID, station: UUID | None, model: UUID, until: datetime) 
 
 def watch() -> int:
     """Open an alert for each stream that is outside its limits now, and close those that are
-    inside again; returns how many are open. Streams of models that judge today only."""
+    inside again; returns how many are open. Streams of models that judge today only, and of no
+    archived product."""
     now = timezone.now()
     streams = (
         HourlyTally.objects.filter(
-            hour__gte=now - RECENT, model_version__state=ModelVersion.State.ACTIVE
+            hour__gte=now - RECENT,
+            model_version__state=ModelVersion.State.ACTIVE,
+            viewpoint__product__archived_at=None,
         )
         .order_by()
         .values_list("viewpoint", "station", "model_version")

@@ -93,6 +93,7 @@ def take_over(
     viewpoint = inspection.viewpoint
     product = viewpoint.product
     require(user, policies.MANAGE, product)
+    policies.check_in_use(product)
     label = clean_label(label)
     with transaction.atomic():
         dataset = golden_set(viewpoint)

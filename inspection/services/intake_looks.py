@@ -47,6 +47,7 @@ TRIED_AGAIN = (
     "incomplete_transfer",
     "no_folder",
     "no_model",
+    "product_archived",
     "unreadable",
 )
 
@@ -129,6 +130,7 @@ class _Look:
         """Raises UserError where the folder as a whole cannot be worked on, Troubles, or Taken."""
         try:
             require(self.user, policies.REVIEW, self.intake.viewpoint.product)
+            policies.check_in_use(self.intake.viewpoint.product)
             source = source_of(self.intake.location)
             self._files(source)
         finally:  # what came before is judged and ends, whatever is wrong with the folder now
@@ -237,7 +239,7 @@ class _Look:
                 IntakeFile.objects.filter(pk=row.pk, outcome=Outcome.WAITING).update(**fields)
             else:
                 self._end(row, Outcome.REJECTED, **fields)
-            if refusal.code in ("disk_full", "no_model", "no_folder"):
+            if refusal.code in ("disk_full", "no_model", "no_folder", "product_archived"):
                 raise
         row.refresh_from_db()
 

@@ -66,6 +66,7 @@ def create_intake(
     Raises UserError naming the field: the place must be below what an administrator allows.
     """
     require(user, policies.MANAGE, viewpoint.product)
+    policies.check_in_use(viewpoint.product)
     intake = Intake(
         name=name,
         viewpoint=viewpoint,
@@ -98,6 +99,7 @@ def edit_intake(user: User, intake: Intake, **fields: Any) -> Intake:
     for name, value in fields.items():
         setattr(intake, name, value)
     require(user, policies.MANAGE, intake.viewpoint.product)
+    policies.check_in_use(intake.viewpoint.product)
     intake.created_by = user
     _check(intake)
     with transaction.atomic():
@@ -125,6 +127,8 @@ def resume_intake(user: User, intake: Intake) -> Intake:
 def _set_paused(user: User, intake: Intake, pause: bool) -> Intake:
     product = intake.viewpoint.product
     require(user, policies.MANAGE, product)
+    if not pause:
+        policies.check_in_use(product)
     with transaction.atomic():
         rows = Intake.objects.filter(pk=intake.pk, paused_at__isnull=pause)
         if not rows.update(paused_at=timezone.now() if pause else None, last_error=""):

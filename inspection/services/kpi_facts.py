@@ -39,14 +39,15 @@ def downstream(
     until: datetime,
     stations: Collection[Station] | None = None,
 ) -> int | None:
-    """How many escapes were found in the period, of units whose decision of record was made at
-    one of the stations; None where nobody ever reported one: then nobody knows."""
-    reported = Escape.objects.filter(unit__product__in=products)
+    """How many units were found downstream in the period, of those whose decision of record was
+    made at one of the stations; None where nobody ever reported one: then nobody knows."""
+    reported = Escape.objects.filter(unit__product__in=products, withdrawn_at=None)
     if stations is not None:
         here = Inspection.objects.filter(is_record=True, station__in=stations)
         reported = reported.filter(unit__in=here.values("unit"))
     period = Q(found_at__gte=since, found_at__lt=until)
-    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
+    units = Count("unit", filter=period, distinct=True)
+    counts = reported.aggregate(ever=Count("pk"), now=units)
     return counts["now"] if counts["ever"] else None
 
 

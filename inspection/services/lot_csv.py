@@ -26,7 +26,9 @@ def write(facts: LotFacts, sink: Sink | None, step: Callable[[int, Picture], Non
         out.add(
             _named(
                 "escape",
-                serial=str(escape.unit),
+                serial=escape.unit.serial_number,
+                panel=escape.unit.panel_id,
+                position=escape.unit.position_number,
                 received_at=escape.found_at,
                 reason_code=escape.reason_code.code if escape.reason_code else "",
                 reviewer=escape.reported_by.get_username(),

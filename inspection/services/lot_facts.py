@@ -177,7 +177,7 @@ class LotFacts:
 
     def escapes(self) -> QuerySet[Escape]:
         """Defects of the lot's units that were found downstream."""
-        found = Escape.objects.filter(unit__lot=self.lot)
+        found = Escape.objects.filter(unit__lot=self.lot, withdrawn_at=None)
         return found.select_related("unit", "reason_code", "reported_by").order_by("found_at", "pk")
 
     def judges(self) -> list[dict[str, Any]]:

@@ -68,7 +68,8 @@ def edit_product(user: User | None, product: Product, **fields: Any) -> Product:
 
 
 def archive_product(user: User | None, product: Product, reason: str = "") -> Product:
-    """Take a product off the lists. Its pictures, models and verdicts stay."""
+    """Take a product off the lists of what can be worked with. Its pictures, models and verdicts
+    stay, and whoever could see them still can."""
     require(user, policies.MANAGE, product)
     with transaction.atomic():
         there = Product.objects.filter(pk=product.pk, archived_at=None)
@@ -81,11 +82,24 @@ def archive_product(user: User | None, product: Product, reason: str = "") -> Pr
     return product
 
 
+def restore_product(user: User | None, product: Product) -> Product:
+    """Bring an archived product back to the lists, as it was."""
+    require(user, policies.MANAGE, product)
+    with transaction.atomic():
+        archived = Product.objects.filter(pk=product.pk, archived_at__isnull=False)
+        if not archived.update(archived_at=None):
+            raise WrongState("not_archived", "{product} is not archived.", product=product.code)
+        record(user, "product.restored", product, product=product)
+    product.refresh_from_db()
+    return product
+
+
 def create_viewpoint(
     user: User | None, product: Product, *, code: str, name: str, side: str = ""
 ) -> Viewpoint:
     """Another side or camera of a product, with a dataset of its own."""
     require(user, policies.MANAGE, product)
+    policies.check_in_use(product)
     viewpoint = Viewpoint(product=product, code=code.strip(), name=name.strip(), side=side.strip())
     with transaction.atomic():
         if product.viewpoints.filter(code__iexact=viewpoint.code).exists():
@@ -185,7 +199,7 @@ def _check(product: Product) -> None:
         )
         archived = _(
             "There is a product with the part number {number} already: {name}. It is archived. "
-            "Choose another part number or use that product."
+            "Choose another part number or restore that product."
         )
         raise UserError(
             "code_taken",

@@ -98,10 +98,10 @@ class QualityFacts:
         ]
 
     def escapes(self) -> int | None:
-        """How many were found downstream in the period; None if none was ever reported."""
+        """How many units were found downstream in the period; None if none was ever reported."""
         period = Q(found_at__gte=self.since, found_at__lt=self.until)
-        counts = Escape.objects.filter(unit__product=self.product).aggregate(
-            ever=Count("pk"), now=Count("pk", filter=period)
+        counts = Escape.objects.filter(unit__product=self.product, withdrawn_at=None).aggregate(
+            ever=Count("pk"), now=Count("unit", filter=period, distinct=True)
         )
         return counts["now"] if counts["ever"] else None
 

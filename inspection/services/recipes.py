@@ -5,6 +5,7 @@ import re
 
 from django.utils.translation import gettext_noop
 
+from inspection import policies
 from inspection.errors import UserError, WrongState
 from inspection.models import ModelVersion, Product, Viewpoint
 
@@ -17,9 +18,7 @@ def viewpoint_named(name: str, only: Product | None = None) -> Viewpoint:
     """The viewpoint of a recipe, the main one where none is named. `only`: of this product.
     Raises UserError."""
     code, _, view = name.strip().partition("/")
-    found = Viewpoint.objects.filter(
-        product__code__iexact=code, code=view or "main", product__archived_at=None
-    )
+    found = Viewpoint.objects.filter(product__code__iexact=code, code=view or "main")
     if only is not None:
         found = found.filter(product=only)
     viewpoint = found.select_related("product").first()
@@ -30,6 +29,7 @@ def viewpoint_named(name: str, only: Product | None = None) -> Viewpoint:
             name=name[:80],
             field="recipe.name",
         )
+    policies.check_in_use(viewpoint.product)
     return viewpoint
 
 

@@ -15,6 +15,7 @@ from inspection.models import (
     DatasetImage,
     DatasetSnapshot,
     Disposition,
+    Escape,
     Inspection,
     ReviewState,
     SnapshotImage,
@@ -132,6 +133,7 @@ def propose_good_parts(user: User | None, inspections: Iterable[Inspection]) -> 
         by_viewpoint.setdefault(inspection.viewpoint, []).append(inspection)
     for viewpoint in by_viewpoint:
         require(user, policies.MANAGE, viewpoint.product)
+        policies.check_in_use(viewpoint.product)
     proposed = Proposed(viewpoints=list(by_viewpoint))
     with transaction.atomic():
         for viewpoint, chosen in by_viewpoint.items():
@@ -191,7 +193,7 @@ def _check_good(chosen: Sequence[Inspection]) -> None:
     keys = [inspection.pk for inspection in chosen]
     rows = Inspection.objects.filter(pk__in=keys).select_related("unit")
     defects = rows.exclude(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
-    came_back = rows.filter(unit__escapes__isnull=False)
+    came_back = rows.filter(unit__in=Escape.objects.filter(withdrawn_at=None).values("unit"))
     if bad := (defects.first() or came_back.first()):
         raise UserError(
             "confirmed_defect",

@@ -43,6 +43,7 @@ def set_plan(
     """When this viewpoint learns again by itself. The first turn is a whole period from now."""
     product = viewpoint.product
     require(user, policies.MANAGE, product)
+    policies.check_in_use(product)
     if every_days is not None and not 1 <= every_days <= LONGEST_DAYS:
         raise UserError("bad_period", _("Give 1 to 366 days, or none."), field="every_days")
     if least_new < 0:

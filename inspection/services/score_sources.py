@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from inspection.models import (
     Batch,
     Disposition,
+    Escape,
     Inspection,
     Lot,
     ModelVersion,
@@ -85,9 +86,9 @@ def _scored(version: ModelVersion, **which: Any) -> QuerySet[Inspection]:
 
 def _escaped(version: ModelVersion) -> QuerySet[Inspection]:
     """Records of units that came back: what the model said when it let them pass."""
-    return _scored(version, is_record=True, unit__escapes__isnull=False).filter(
-        Q(unit__escapes__viewpoint=F("viewpoint")) | Q(unit__escapes__viewpoint=None)
-    )
+    here = Q(viewpoint=OuterRef("viewpoint")) | Q(viewpoint=None)
+    reported = Escape.objects.filter(here, unit=OuterRef("unit"), withdrawn_at=None)
+    return _scored(version, is_record=True).filter(Exists(reported))
 
 
 Labelled = tuple[UUID, float | None, str, str]

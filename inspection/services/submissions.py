@@ -262,6 +262,7 @@ def _taken(user: User, station: Station, asked: Asked, key: str, print_: str) ->
 def _recipe(user: User, asked: Asked) -> _Recipe:
     viewpoint = _viewpoint(user, asked.recipe_name)
     product = viewpoint.product
+    policies.check_in_use(product)
     if asked.part_number and asked.part_number.casefold() != product.code.casefold():
         raise UserError(
             "other_part_number",

@@ -83,6 +83,7 @@ def start_run(
     repair zones and symmetries that the viewpoint has now."""
     product = viewpoint.product
     require(user, policies.MANAGE, product)
+    policies.check_in_use(product)
     _check_settings(preset, budget_minutes, seed, steps, vetting)
     _check_method(method)
     check_free_space()
@@ -248,6 +249,7 @@ def decide_all_suggested(user: User | None, run: TrainingRun) -> int:
 def continue_after_vetting(user: User | None, run: TrainingRun) -> None:
     """Go on with what was not left out; a picture that nobody decided on is kept."""
     require(user, policies.MANAGE, run.viewpoint.product)
+    policies.check_in_use(run.viewpoint.product)
     policies.check_awaits_vetting(run)
     _check_left(run.snapshot)
     with transaction.atomic():
@@ -299,6 +301,7 @@ def settle_run(run: TrainingRun) -> None:
 def resume_run(user: User | None, run: TrainingRun) -> None:
     """Go on with a failed or cancelled run from its last checkpoint."""
     require(user, policies.MANAGE, run.viewpoint.product)
+    policies.check_in_use(run.viewpoint.product)
     run.refresh_from_db()
     policies.check_resumable(run)
     check_free_space()

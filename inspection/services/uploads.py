@@ -86,6 +86,7 @@ def open_upload(
         state=JobState.DONE,  # nothing to unpack yet
     )
     _check_may(user, upload)
+    policies.check_in_use(_product(upload))
     if batch:
         policies.check_open(batch)
     check_free_space()

@@ -50,7 +50,7 @@ ALSO: dict[type[Model], tuple[str, ...]] = {
     Intake: ("station", "created_by"),
     Report: ("lot", "requested_by"),
     ReportSchedule: ("created_by",),
-    Escape: ("unit__product", "reason_code", "reported_by"),
+    Escape: ("unit__product", "reason_code", "reported_by", "withdrawn_by"),
     DatasetImage: ("image",),
     DriftAlert: ("station", "model_version"),
     GateCheck: ("baseline", "requested_by"),
@@ -86,11 +86,10 @@ PATHS: dict[type[Model], tuple[str, ...]] = {
 def may_see(user: User, product: str = "") -> Q:
     """`policies.visible_products` as a condition on rows whose product is at `product` (or on
     products themselves), inside the query that asks for the rows."""
-    alive = Q(**{f"{product}__archived_at" if product else "archived_at": None})
     if user.is_superuser:
-        return alive
+        return Q(**{f"{product}__isnull" if product else "pk__isnull": False})
     mine = Membership.objects.filter(user=user, user__is_active=True)
-    return alive & Q(Exists(mine.filter(Q(product=None) | Q(product=OuterRef(product or "pk")))))
+    return Q(Exists(mine.filter(Q(product=None) | Q(product=OuterRef(product or "pk")))))
 
 
 def visible(user: User, model: type[M]) -> QuerySet[M]:

@@ -52,7 +52,8 @@ class EndpointForm(forms.Form):
             return
         field = self.fields["product"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101
-        field.queryset = policies.products_with(user, policies.MANAGE).order_by("code")
+        mine = policies.products_with(user, policies.MANAGE)
+        field.queryset = mine.filter(policies.IN_USE).order_by("code")
         if not policies.can(user, policies.ADMINISTER, None):
             field.required, field.empty_label = True, None
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from inspection.models import Product, ReasonCode
 from inspection.services.pins import LONGEST, SHORTEST
+from inspection.services.submission_fields import HIGHEST_POSITION
 
 from .forms import StyledForm
 
@@ -86,7 +87,20 @@ class SharesForm(StyledForm):
 
 
 class EscapeForm(StyledForm):
-    serial_number = forms.CharField(label=_("Serial number"), max_length=120)
+    serial_number = forms.CharField(
+        label=_("Serial number"),
+        max_length=120,
+        required=False,
+        help_text=_("Or the panel and position of a unit that has none."),
+    )
+    panel_id = forms.CharField(label=_("Panel"), max_length=120, required=False)
+    position_number = forms.IntegerField(
+        label=_("Position on the panel"),
+        required=False,
+        min_value=0,
+        max_value=HIGHEST_POSITION,
+        help_text=_("Needed where the panel or the serial number has several."),
+    )
     product = forms.ModelChoiceField(
         Product.objects.none(),
         label=_("Product"),
@@ -119,3 +133,7 @@ class EscapeForm(StyledForm):
         codes = ReasonCode.objects.filter(product__in=products, retired_at=None)
         self.fields["product"].queryset = products  # type: ignore[attr-defined]
         self.fields["reason_code"].queryset = codes.select_related("product")  # type: ignore[attr-defined]
+
+    def clean_panel_id(self) -> str | None:
+        """Left empty it says nothing, as the position does."""
+        return self.cleaned_data["panel_id"] or None

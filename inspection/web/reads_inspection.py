@@ -60,7 +60,7 @@ def _event(row: Inspection, shown: Inspection) -> Event:
 def escapes(inspection: Inspection) -> list[Escape]:
     if not inspection.unit_id:
         return []
-    found = Escape.objects.filter(unit=inspection.unit_id)
+    found = Escape.objects.filter(unit=inspection.unit_id, withdrawn_at=None)
     return list(found.select_related("reason_code", "reported_by").order_by("-found_at"))
 
 

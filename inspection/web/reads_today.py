@@ -171,7 +171,7 @@ def good_picture(viewpoint: UUID) -> UUID | None:
 
 
 def escapes(scope: Scope) -> int | None:
-    """How many were found downstream in the period; None if none was ever reported."""
+    """How many units were found downstream in the period; None if none was ever reported."""
     return kpi_facts.downstream(scope.products, scope.since, scope.until, scope.chosen_stations)
 
 
@@ -212,7 +212,8 @@ OF_AN_ALERT = (
 def active_models(scope: Scope, most: int) -> list[ModelVersion]:
     """At most so many of the models that judge."""
     found = ModelVersion.objects.filter(
-        viewpoint__product__in=scope.products, state=ModelVersion.State.ACTIVE
+        viewpoint__product__in=[one for one in scope.products if one.archived_at is None],
+        state=ModelVersion.State.ACTIVE,
     )
     told = found.select_related("viewpoint__product").only(*OF_A_MODEL)
     return list(told.order_by("viewpoint__product__code", "viewpoint__code")[:most])

@@ -41,6 +41,7 @@ urlpatterns = [
     path("products/new/", products.new, name="product_new"),
     path("products/<uuid:key>/", products.show, name="product"),
     path("products/<uuid:key>/edit/", products.edit, name="product_edit"),
+    path("products/<uuid:key>/restore/", products.restore, name="product_restore"),
     path("products/<uuid:key>/viewpoint/", viewpoints.show, name="viewpoint"),
     path("products/<uuid:key>/viewpoint/zones/", viewpoints.zones, name="viewpoint_zones"),
     path(
@@ -95,6 +96,7 @@ urlpatterns = [
     path("verify/", verify.show, name="verify"),
     path("verify/agreement/", agreement.show, name="verify_agreement"),
     path("verify/escapes/", escapes.index, name="escapes"),
+    path("verify/escapes/<uuid:key>/withdraw/", escapes.withdraw, name="escape_withdraw"),
     path("verify/parts/", verify.parts, name="verify_parts"),
     path("verify/claims/", verify.claims, name="verify_claims"),
     path("verify/<uuid:key>/review/", verify.review, name="review"),

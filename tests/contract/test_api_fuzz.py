@@ -47,7 +47,7 @@ SEEN: Counter[int] = Counter()  # how often each status was answered
 EXAMPLES, LONG = 5, 100  # of each operation in each of four roles: 20 and 400
 # Which rows of the plant an address or a body may name, so that not all is 404 or 422.
 OF_ADDRESS = {
-    "products": ["product"],
+    "products": ["product", "shelved"],
     "viewpoints": ["viewpoint"],
     "stations": ["station"],
     "datasets": ["dataset", "golden"],
@@ -81,7 +81,13 @@ OF_BODY = {
     "inspections": ["inspection", "passed"],
     "model": ["model", "candidate"],
 }
-SAID = {"lot": "L-7", "serial_number": "SN1", "product": "BOARD-A", "station": "AOI-1"}
+SAID = {
+    "lot": "L-7",
+    "serial_number": "SN1",
+    "panel_id": "P1",
+    "product": "BOARD-A",
+    "station": "AOI-1",
+}
 OPERATIONS = [
     (method, path)
     for path, item in DESCRIBED["paths"].items()

@@ -85,6 +85,7 @@ def build() -> Plant:
     plant = Plant(UserFactory(username="owner", role="engineer"))
     rows = plant.rows
     rows["product"] = ProductFactory(code="BOARD-A")
+    rows["shelved"] = ProductFactory(code="BOARD-OLD", archived_at=timezone.now())
     rows["viewpoint"] = ViewpointFactory(product=rows["product"])
     rows["station"] = StationFactory(code="AOI-1", line="SMT 1")
     _pictures(plant)

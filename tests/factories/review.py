@@ -1,9 +1,11 @@
 import factory
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from inspection.models import Lot, ReasonCode, Unit
+from inspection.models import Escape, Lot, ReasonCode, Unit
 
 from .product import ProductFactory
+from .user import UserFactory
 
 
 class ReasonCodeFactory(DjangoModelFactory):
@@ -29,3 +31,13 @@ class LotFactory(DjangoModelFactory):
 
     product = factory.SubFactory(ProductFactory)
     code = factory.Sequence(lambda n: f"LOT-{n:04}")
+
+
+class EscapeFactory(DjangoModelFactory):
+    class Meta:
+        model = Escape
+
+    unit = factory.SubFactory(UnitFactory)
+    found_at = factory.LazyFunction(timezone.now)
+    found_where = "Customer"
+    reported_by = factory.SubFactory(UserFactory)

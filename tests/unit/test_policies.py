@@ -1,9 +1,10 @@
 """Who may do what: every role against every scope, from membership rows only."""
 
 import pytest
+from django.utils import timezone
 
 from inspection import policies
-from inspection.errors import NotAllowed
+from inspection.errors import NotAllowed, WrongState
 from inspection.models import Membership, Product, Role, User
 
 pytestmark = pytest.mark.django_db
@@ -66,12 +67,18 @@ def test_nobody_and_the_disabled_see_nothing(board: Product):
     assert not policies.visible_products(someone(None, board)).exists()
 
 
-def test_archived_products_are_out_of_sight(board: Product):
-    from django.utils import timezone
-
+def test_archived_products_are_seen_as_before_and_not_worked_with(board: Product, other: Product):
+    policies.check_in_use(board)
     board.archived_at = timezone.now()
     board.save()
-    assert not policies.visible_products(someone(Role.ADMINISTRATOR)).exists()
+    for user in (someone(Role.ADMINISTRATOR), someone(Role.VIEWER, board)):
+        assert board in policies.visible_products(user)
+        assert board in policies.products_with(user, Role.VIEWER)
+        mine = policies.products_with(user, Role.VIEWER).filter(policies.IN_USE)
+        assert board not in mine
+    assert board not in policies.visible_products(someone(Role.ENGINEER, other))
+    with pytest.raises(WrongState, match="PCB-1 is archived"):
+        policies.check_in_use(board)
 
 
 @pytest.mark.parametrize("needed", list(Role))

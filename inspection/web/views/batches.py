@@ -39,6 +39,7 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
     """Name the batch; the pictures are dropped on its own page."""
     product, viewpoint = product_and_viewpoint(request, key)
     policies.check(request.user, policies.REVIEW, product)
+    policies.check_in_use(product)
     models = reads.models_of([viewpoint], 20)
     judge = reads.judge_among(models)
     active = judge if judge and judge.state == ModelVersion.State.ACTIVE else None

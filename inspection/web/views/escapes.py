@@ -1,18 +1,20 @@
-"""Defects that were found downstream: reported by serial number, listed newest first."""
+"""Defects that were found downstream: reported by what is on the part, listed newest first."""
 
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from inspection import policies
 from inspection.errors import NotAllowed, UserError
 from inspection.models import Escape, Inspection
-from inspection.services.escapes import report_escape
-from inspection.web.access import SignedIn, explains, visible
+from inspection.services.escapes import report_escape, role_to_withdraw, withdraw_escape
+from inspection.web.access import SignedIn, explains, find, visible
 from inspection.web.forms_verify import EscapeForm
 
 PAGE = 50
@@ -22,7 +24,8 @@ PAGE = 50
 def index(request: SignedIn) -> HttpResponse:
     """The list, and the form to report one. A POST reports."""
     products = policies.products_with(request.user, policies.REVIEW).order_by("code")
-    start = {"serial_number": request.GET.get("serial", "")}
+    asked = {"serial_number": "serial", "panel_id": "panel", "position_number": "position"}
+    start = {field: request.GET.get(name, "") for field, name in asked.items()}
     form = EscapeForm(request.POST or None, products=products, initial=start)
     if request.method == "POST" and form.is_valid():
         try:
@@ -39,11 +42,24 @@ def index(request: SignedIn) -> HttpResponse:
     return render(request, "escapes/index.html", {"form": form, **_list(request, products)})
 
 
+@require_POST
+@explains
+def withdraw(request: SignedIn, key: UUID) -> HttpResponse:
+    """Take back a report that was a mistake, with a reason."""
+    escape = find(request.user, Escape, key)
+    withdraw_escape(request.user, escape, reason=request.POST.get("reason", ""))
+    messages.success(
+        request, _("The escape of {unit} is withdrawn: it counts no more.").format(unit=escape.unit)
+    )
+    return redirect("escapes")
+
+
 def _list(request: SignedIn, products: Any) -> dict[str, Any]:
     rows = visible(request.user, Escape).order_by("-id")
     wanted = request.GET.get("q", "").strip()
     if wanted:
-        rows = rows.filter(unit__serial_number__icontains=wanted)
+        named = Q(unit__serial_number__icontains=wanted) | Q(unit__panel_id__icontains=wanted)
+        rows = rows.filter(named)
     after = request.GET.get("after", "")
     if after and _is_key(after):
         rows = rows.filter(pk__lt=UUID(after))
@@ -55,8 +71,12 @@ def _list(request: SignedIn, products: Any) -> dict[str, Any]:
             unit__in=[one.unit_id for one in shown], is_record=True
         ).order_by("-id")
     }
+    roles = policies.Roles(request.user)
     for one in shown:
         one.record = decided.get(one.unit_id)  # type: ignore[attr-defined]
+        role = role_to_withdraw(request.user, one)
+        may = one.withdrawn_at is None and roles.can(role, one.unit.product_id)
+        one.may_withdraw = may  # type: ignore[attr-defined]
     return {
         "escapes": shown,
         "more": str(shown[-1].pk) if more else "",

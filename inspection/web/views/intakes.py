@@ -78,7 +78,7 @@ def _save(request: SignedIn, intake: Intake | None, fields: dict[str, Any]) -> I
 
 
 def _viewpoints(request: SignedIn) -> QuerySet[Viewpoint]:
-    mine = policies.products_with(request.user, policies.MANAGE)
+    mine = policies.products_with(request.user, policies.MANAGE).filter(policies.IN_USE)
     found = Viewpoint.objects.filter(product__in=mine).select_related("product")
     return found.order_by("product__code", "code")
 

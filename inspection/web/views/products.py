@@ -3,10 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef, Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
@@ -25,16 +27,20 @@ TILES = 60
 
 @require_safe
 def index(request: SignedIn) -> HttpResponse:
-    """Every product that the person may see, as a card with its pictures."""
-    query = request.GET.get("q", "").strip()
-    found = visible(request.user, Product).order_by("code")
+    """Every product that the person may see, as a card with its pictures: those in use, or,
+    asked for `archived`, the others."""
+    query, archived = request.GET.get("q", "").strip(), bool(request.GET.get("archived"))
+    every = visible(request.user, Product).order_by("code")
     if query:
-        found = found.filter(Q(code__icontains=query) | Q(name__icontains=query))
+        every = every.filter(Q(code__icontains=query) | Q(name__icontains=query))
+    found = every.exclude(policies.IN_USE) if archived else every.filter(policies.IN_USE)
     page = Paginator(found, CARDS_PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "cards": reads.product_cards(page.object_list) if page.paginator.count else [],
         "page": page,
         "query": query,
+        "archived": archived,
+        "put_away": 0 if archived else every.exclude(policies.IN_USE).count(),
         "inspected": found.filter(_judges()).count() if page.paginator.count and not query else 0,
         "rights": Rights(request.user, None),
         "min_pictures": MIN_PICTURES,
@@ -105,6 +111,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
     models = reads.models_of([viewpoint], 5)
     newest = Batch.objects.filter(viewpoint=viewpoint).order_by("-id")[:8]
     batches = list(reads.with_counts(list(newest)))
+    rights = Rights(request.user, product)
     context: dict[str, Any] = {
         "product": product,
         "viewpoint": viewpoint,
@@ -121,7 +128,8 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "judge": reads.judge_among(models),
         "batches": batches,
         "next": next_step(viewpoint, counts["usable"], runs, models, batches),
-        "rights": Rights(request.user, product),
+        "rights": rights,
+        "works": None if product.archived_at else rights,  # for what is new
     }
     return render(request, "products/show.html", context)
 
@@ -162,6 +170,15 @@ def _find_picture(request: SignedIn, key: UUID) -> DatasetImage:
     if item is None:
         raise Http404("no such picture")
     return item
+
+
+@require_POST
+@explains
+def restore(request: SignedIn, key: UUID) -> HttpResponse:
+    """Bring an archived product back to the lists."""
+    product = products.restore_product(request.user, find(request.user, Product, key))
+    messages.success(request, _("{product} is in use again.").format(product=product.name))
+    return redirect("product", product.pk)
 
 
 @require_POST

@@ -51,7 +51,7 @@ def order(request: SignedIn) -> HttpResponse:
 @explains
 def schedule(request: SignedIn) -> HttpResponse:
     """Have a report sent by itself."""
-    form = ScheduleForm(request.POST, products=_products(request))
+    form = ScheduleForm(request.POST, products=_in_use(request))
     if form.is_valid():
         product = form.cleaned_data["product"]
         try:
@@ -147,6 +147,11 @@ def _products(request: SignedIn) -> Any:
     return visible(request.user, Product).order_by("code")
 
 
+def _in_use(request: SignedIn) -> Any:
+    """For what is sent from now on; of archived products a report can still be ordered."""
+    return _products(request).filter(policies.IN_USE)
+
+
 def _page(
     request: SignedIn, form: ReportForm | None = None, schedule_form: ScheduleForm | None = None
 ) -> HttpResponse:
@@ -158,7 +163,7 @@ def _page(
     context = {
         **_listed(request),
         "form": form or ReportForm(products=_products(request), initial=first),
-        "schedule_form": schedule_form or ScheduleForm(products=_products(request)),
+        "schedule_form": schedule_form or ScheduleForm(products=_in_use(request)),
         "schedule_open": schedule_form is not None,
         "products": products,
         "lots": Lot.objects.filter(product__in=products).select_related("product")[:LOTS],

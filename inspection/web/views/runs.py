@@ -45,6 +45,7 @@ def start(request: SignedIn, key: UUID) -> HttpResponse:
     """Preset, time and what to do with suspicious pictures."""
     product, viewpoint = product_and_viewpoint(request, key)
     policies.check(request.user, policies.MANAGE, product)
+    policies.check_in_use(product)
     form = TrainForm(request.POST or None, initial={"viewpoint": viewpoint.code})
     if request.method == "POST" and form.is_valid():
         chosen = {k: v for k, v in form.cleaned_data.items() if k != "viewpoint"}

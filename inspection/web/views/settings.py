@@ -112,7 +112,7 @@ def person_page(request: SignedIn, key: UUID) -> HttpResponse:
     policies.check(request.user, policies.ADMINISTER, None)
     who = get_object_or_404(User, pk=key)
     held: dict[UUID | None, str] = dict(who.memberships.values_list("product_id", "role"))
-    products = Product.objects.filter(archived_at=None).order_by("code")
+    products = Product.objects.order_by("code")  # of archived ones too: they can be read
     rows: list[dict[str, Any]] = [{"product": None, "role": held.get(None, "")}]
     rows += [{"product": one, "role": held.get(one.pk, "")} for one in products]
     context = {
@@ -128,8 +128,7 @@ def _product(key: str) -> Product | None:
     """The product that a role is for; nothing chosen means all products."""
     if not key:
         return None
-    found = Product.objects.filter(archived_at=None)
-    chosen = next((one for one in found if str(one.pk) == key), None)
+    chosen = next((one for one in Product.objects.all() if str(one.pk) == key), None)
     if chosen is None:
         raise UserError("no_product", "There is no such product any more.", field="product")
     return chosen

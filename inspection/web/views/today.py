@@ -224,12 +224,12 @@ def _nothing(request: SignedIn, scope: Scope) -> dict[str, Any]:
     if last:
         day = timezone.localdate(last)
         return {"empty": "period", "last": day, "last_query": _period_with(scope, day)}
-    product = scope.products[0]
+    product = next((one for one in scope.products if not one.archived_at), scope.products[0])
     rights = Rights(request.user, product)
     return {
         "empty": "start",
         "product": product,
-        "next": _next(product) if rights.manage else None,
+        "next": _next(product) if rights.manage and not product.archived_at else None,
     }
 
 

@@ -40,6 +40,7 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
     """The page with the drop zone; a POST of its script opens the upload."""
     product, viewpoint = product_and_viewpoint(request, key)
     policies.check(request.user, policies.MANAGE, product)
+    policies.check_in_use(product)
     dataset = products.good_dataset(viewpoint)
     if request.method == "POST":
         upload = uploads.open_upload(

@@ -154,8 +154,18 @@ def test_a_product_is_made_changed_and_archived(mes: Program) -> None:
     assert changed.json()["ipc_class"] == 3
     assert changed.json()["cost_escape"] == "12.50"
     assert mes.json("DELETE", at).status_code == 204
-    assert mes.json("GET", at).status_code == 404
+    assert mes.json("GET", at).json()["archived_at"], "it can still be read"
     assert Product.objects.get().archived_at
+    assert mes.json("GET", "products").json()["results"] == []
+    listed = mes.json("GET", "products?archived=true").json()["results"]
+    assert [one["code"] for one in listed] == ["B-1"]
+    tag = mes.json("GET", at)["ETag"]
+    stale = mes.json("POST", f"{at}/restore", **{"If-Match": '"other"'})
+    assert stale.status_code == 412
+    restored = mes.json("POST", f"{at}/restore", **{"If-Match": tag})
+    assert (restored.status_code, restored.json()["archived_at"]) == (200, None)
+    assert mes.json("POST", f"{at}/restore").status_code == 409
+    assert len(mes.json("GET", "products").json()["results"]) == 1
 
 
 def test_what_was_changed_meanwhile_is_not_overwritten(mes: Program) -> None:

@@ -71,6 +71,25 @@ def test_archive_once() -> None:
         products.archive_product(None, product)
 
 
+def test_what_was_archived_is_restored_once_and_on_record() -> None:
+    product = ProductFactory(code="PN-1")
+    engineer = MembershipFactory(product=product, role="engineer").user
+    with pytest.raises(UserError, match="PN-1 is not archived"):
+        products.restore_product(engineer, product)
+    products.archive_product(engineer, product)
+    with pytest.raises(UserError, match="restore that product"):
+        products.create_product(None, code="pn-1", name="Another")
+    inspector = MembershipFactory(product=product, role="inspector").user
+    stranger = MembershipFactory(role="administrator").user
+    for user in (inspector, stranger):
+        with pytest.raises(NotAllowed):
+            products.restore_product(user, product)
+    products.restore_product(engineer, product)
+    assert product.archived_at is None
+    event = AuditEvent.objects.get(action="product.restored")
+    assert (event.actor, event.product) == (engineer, product)
+
+
 def test_a_second_viewpoint_has_a_dataset_of_its_own() -> None:
     main = ViewpointFactory()
     bottom = products.create_viewpoint(None, main.product, code="bottom", name="Bottom side")

@@ -16,7 +16,7 @@ from inspection.models import (
 from inspection.services.reviews import record_review
 from inspection.web import urls
 from tests.factories.membership import MembershipFactory
-from tests.factories.review import ReasonCodeFactory
+from tests.factories.review import EscapeFactory, ReasonCodeFactory
 from tests.factories.user import UserFactory
 from tests.unit.web.conftest import World, signed_in
 
@@ -80,6 +80,7 @@ def one_of_each(world: World) -> dict[str, UUID]:
         "batches/": world.batch,
         "inspections/": world.inspection,
         "verify/reviews/": review,
+        "verify/escapes/": EscapeFactory(unit__product=world.product),
         "verify/": world.inspection,
         "models/": world.version,
         "uploads/": world.upload,

@@ -4,10 +4,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from inspection.models import Escape, Product, Role
+from inspection.models import AuditEvent, Escape, Product, Role
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
-from tests.factories.review import UnitFactory
+from tests.factories.review import EscapeFactory, UnitFactory
 from tests.unit.web.conftest import signed_in
 
 
@@ -68,3 +68,44 @@ def test_an_escape_is_reported_and_listed(engineer: Client, product: Product) ->
     sent = viewer.post(page, {"serial_number": "S-1", "found_where": "Customer"})
     assert sent.status_code in (200, 403)
     assert Escape.objects.count() == 1
+
+
+def test_an_escape_of_one_position_is_reported_and_told_apart(
+    engineer: Client, product: Product
+) -> None:
+    for n in (1, 2):
+        UnitFactory(product=product, serial_number="S-1", panel_id="P-7", position_number=n)
+    page = reverse("escapes")
+    said = {"serial_number": "S-1", "found_where": "Customer"}
+    refused = engineer.post(page, said).content.decode()
+    assert "P-7/1, P-7/2" in refused
+    answer = engineer.post(page, {**said, "panel_id": "P-7", "position_number": "2"})
+    assert answer.status_code == 302
+    assert Escape.objects.get().unit.position_number == 2
+    text = engineer.get(page, {"q": "p-7"}).content.decode()
+    assert "Panel P-7 · Position 2" in text
+    start = engineer.get(page, {"panel": "P-9", "position": "4"}).content.decode()
+    assert 'value="P-9"' in start
+    assert 'value="4"' in start
+
+
+def test_an_escape_is_withdrawn_with_a_reason_and_struck_through(
+    engineer: Client, product: Product
+) -> None:
+    escape = EscapeFactory(unit__product=product, unit__serial_number="S-1")
+    page, address = reverse("escapes"), reverse("escape_withdraw", args=[escape.pk])
+    colleague = MembershipFactory(product=product, role=Role.INSPECTOR).user
+    assert address not in signed_in(colleague).get(page).content.decode()
+    assert signed_in(colleague).post(address, {"reason": "no"}).status_code == 403
+    assert address in engineer.get(page).content.decode()
+    engineer.post(address, {"reason": ""})
+    escape.refresh_from_db()
+    assert escape.withdrawn_at is None
+    answer = engineer.post(address, {"reason": "wrong number"}, follow=True).content.decode()
+    assert "is withdrawn" in answer
+    assert "<s><strong>S-1</strong></s>" in answer
+    assert "wrong number" in answer
+    assert address not in answer
+    assert AuditEvent.objects.get(action="escape.withdrawn").reason == "wrong number"
+    stranger = signed_in(MembershipFactory(role=Role.ADMINISTRATOR).user)
+    assert stranger.post(address, {"reason": "x"}).status_code == 404
