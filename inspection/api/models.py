@@ -269,10 +269,10 @@ class Models(Nouns[ModelVersion]):
     @extend_schema(request=RollbackIn, responses=ModelOut)
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: Any = None) -> Response:
-        """Let the model judge again that judged before the active one of this viewpoint; answers
-        with that model."""
+        """Let the model judge again that judged before this one; answers with that model. Refused
+        unless this one judges now, so that asking twice does not go back two steps."""
         version, asked = self.get_object(), self.asked(RollbackIn)
-        target = models.rollback(self.user, version.viewpoint, asked.get("reason", ""))
+        target = models.rollback(self.user, version, asked.get("reason", ""))
         return self.tell(self.get_queryset().get(pk=target.pk))
 
     @extend_schema(request=RescoreIn, responses={201: BatchOut})

@@ -144,9 +144,9 @@ def rules(outcome: dict[str, Any]) -> list[dict[str, Any]]:
 @require_POST
 @explains
 def rollback(request: SignedIn, key: UUID) -> HttpResponse:
-    """One click: the version that judged before judges again."""
+    """One click: the version that judged before this one judges again."""
     version = find(request.user, ModelVersion, key)
-    target = models.rollback(request.user, version.viewpoint, request.POST.get("reason", "")[:300])
+    target = models.rollback(request.user, version, request.POST.get("reason", "")[:300])
     said = _("Model {n} judges again. Batches that are open keep theirs.")
     messages.success(request, said.format(n=target.number))
     return redirect("model", target.pk)

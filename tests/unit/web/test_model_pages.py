@@ -122,7 +122,11 @@ class TestGate:
             AuditEvent.objects.get(action="model.gate_overridden").reason == "the customer agreed"
         )
         assert "Back to model" in text(engineer, reverse("model", args=[world.candidate.pk]))
-        engineer.post(reverse("model_rollback", args=[world.candidate.pk]))
+        back = reverse("model_rollback", args=[world.candidate.pk])
+        engineer.post(back)
+        world.version.refresh_from_db()
+        assert world.version.state == State.ACTIVE
+        assert refused(engineer, back) == "not_active", "the button of a page that is old"
         world.version.refresh_from_db()
         assert world.version.state == State.ACTIVE
 
