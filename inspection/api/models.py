@@ -107,7 +107,10 @@ class StandingOut(serializers.Serializer[Any]):
 
 
 class GateOut(serializers.ModelSerializer[GateCheck]):
-    outcome = Table(help_text="figures of both models, failures, and every flip with its parts")
+    outcome = Table(
+        help_text="figures of both models, failures (`rule`: errors, must_catch, must_pass, "
+        "recall, false_calls or looked_at), and every flip with its parts"
+    )
     requested_by = serializers.CharField(
         source="requested_by.username", default=None, allow_null=True
     )

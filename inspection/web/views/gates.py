@@ -129,6 +129,21 @@ def rules(outcome: dict[str, Any]) -> list[dict[str, Any]]:
                 "empty": not ours["goods"],
             }
         )
+    if theirs and "looked_at" in ours:  # not so in checks that are older than this rule
+        more = gate_rules.allowed_more_looks(outcome["goods"])
+        found.append(
+            {
+                "rule": "looked_at",
+                "word": _(
+                    "At most {n} more good parts fail or are sent to review than with the active "
+                    "model"
+                ).format(n=more),
+                "kept": "looked_at" not in broken,
+                "said": f"{ours['looked_at']} / {ours['goods']}",
+                "beside": theirs["looked_at"],
+                "empty": not ours["goods"],
+            }
+        )
     found.append(
         {
             "rule": "errors",
