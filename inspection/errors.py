@@ -1,6 +1,9 @@
 """What may go wrong in a way that a person can mend. Pages and API show `message`."""
 
+from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext, override
+
+Sentence = str | Promise
 
 
 class UserError(Exception):
@@ -16,10 +19,20 @@ class UserError(Exception):
         super().__init__(english)
         self.code = code
         self.field = field
+        self._template, self._values = message, values
+        self.message = self._said()  # in the language of whoever is asking
+
+    @property
+    def later(self) -> Sentence:
+        """The same in the language of whoever is told of it afterwards."""
+        said: Sentence = lazy(self._said, str)()
+        return said
+
+    def _said(self) -> str:
         try:
-            self.message = _filled(gettext(message), values)  # in the language of whoever is asking
+            return _filled(gettext(self._template), self._values)
         except (LookupError, ValueError, TypeError, AttributeError):  # the translation is broken
-            self.message = english
+            return str(self)
 
 
 def _filled(sentence: str, values: dict[str, object]) -> str:

@@ -107,7 +107,10 @@ class StandingOut(serializers.Serializer[Any]):
 
 
 class GateOut(serializers.ModelSerializer[GateCheck]):
-    outcome = Table(help_text="figures of both models, failures, and every flip with its parts")
+    outcome = Table(
+        help_text="figures of both models, failures (`rule`: errors, must_catch, must_pass, "
+        "recall, false_calls or looked_at), and every flip with its parts"
+    )
     requested_by = serializers.CharField(
         source="requested_by.username", default=None, allow_null=True
     )
@@ -269,10 +272,10 @@ class Models(Nouns[ModelVersion]):
     @extend_schema(request=RollbackIn, responses=ModelOut)
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: Any = None) -> Response:
-        """Let the model judge again that judged before the active one of this viewpoint; answers
-        with that model."""
+        """Let the model judge again that judged before this one; answers with that model. Refused
+        unless this one judges now, so that asking twice does not go back two steps."""
         version, asked = self.get_object(), self.asked(RollbackIn)
-        target = models.rollback(self.user, version.viewpoint, asked.get("reason", ""))
+        target = models.rollback(self.user, version, asked.get("reason", ""))
         return self.tell(self.get_queryset().get(pk=target.pk))
 
     @extend_schema(request=RescoreIn, responses={201: BatchOut})

@@ -13,13 +13,14 @@ def run_state(run: TrainingRun) -> None:
 
 
 def run_line(run: TrainingRun) -> dict[str, Any]:
-    """A run as the list of jobs shows it. One that waits has no progress: its numbers are those
-    of an earlier attempt."""
+    """A run as the list of jobs shows it; the page says “Run 3 of …” in the reader's language. One
+    that waits has no progress: its numbers are those of an earlier attempt."""
     progress = run.progress if run.state == JobState.RUNNING else {}
     return {
         "id": str(run.pk),
         "kind": "training",
-        "title": f"Run {run.number} of {run.viewpoint.product.name}",
+        "title": run.viewpoint.product.name,
+        "number": run.number,
         "url": f"/runs/{run.pk}/",
         "state": run.state,
         "fraction": progress.get("fraction"),

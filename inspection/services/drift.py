@@ -17,7 +17,8 @@ from django.db import transaction
 from django.db.models import Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from inspection.models import DriftAlert, HourlyTally, ModelVersion, Role, Station
 
@@ -199,17 +200,19 @@ def _open(viewpoint: UUID, station: UUID | None, model: UUID, found: Chart) -> s
 def _tell(alert: DriftAlert, station: UUID | None) -> None:
     product = alert.viewpoint.product
     where = Station.objects.filter(pk=station).first() if station else None
+    text = _(
+        "The smoothed mean score is {value:.3g}; it was between {low:.3g} and {high:.3g} when the "
+        "model was new there. Look at light, focus and material, then retrain if the parts are "
+        "good."
+    )
     notify(
         Role.ENGINEER,
         kind="drift",
-        title=_("Scores of good parts drift: %(product)s") % {"product": product.name}
-        + (f", {where}" if where else ""),
-        text=_(
-            "The smoothed mean score is %(value).3g; it was between %(low).3g and %(high).3g when "
-            "the model was new there. Look at light, focus and material, then retrain if the "
-            "parts are good."
-        )
-        % {"value": alert.value, "low": alert.low, "high": alert.high},
+        title=format_lazy(
+            _("Scores of good parts drift: {place}"),
+            place=f"{product.name}, {where}" if where else product.name,
+        ),
+        text=format_lazy(text, value=alert.value, low=alert.low, high=alert.high),
         url=f"/?product={product.code}#drift",
         product=product,
     )

@@ -1,7 +1,8 @@
 """Whether a candidate may take over, from what both models say of each golden part.
 
 Pure: no database. A defect counts as caught when the model fails it or asks for a person; a
-good part is a false call when the model fails it.
+good part is a false call when the model fails it, and looked at when it fails it or asks for a
+person: a model that asks about everything catches everything and spares nobody any work.
 """
 
 import math
@@ -15,6 +16,9 @@ from inspection.models import Disposition, Verdict
 PASS, REVIEW, FAIL, ERROR = "pass", "review", "fail", "error"
 # A candidate may fail this share more of the golden good parts than the active model does.
 MORE_FALSE_CALLS = 0.01
+# Of how many good parts one more may be looked at: as many in a hundred as a new model's limits
+# send to a person (5 %), since a look costs less than a false call.
+ONE_MORE_LOOK_IN = 20
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,20 @@ def failures(found: dict[str, Any]) -> list[dict[str, Any]]:
         broken.append(
             {"rule": "false_calls", "n": ours["false_calls"], "was": theirs["false_calls"]}
         )
+    if theirs and ours["looked_at"] > theirs["looked_at"] + allowed_more_looks(found["goods"]):
+        broken.append({"rule": "looked_at", "n": ours["looked_at"], "was": theirs["looked_at"]})
     return broken
 
 
 def allowed_more(goods: int) -> int:
     """How many more false calls are forgiven: one for every begun hundred good parts."""
     return math.ceil(goods * MORE_FALSE_CALLS)
+
+
+def allowed_more_looks(goods: int) -> int:
+    """How many more good parts a person may be asked about: one for every begun twenty. What was
+    failed and is now sent to review is no more than before."""
+    return math.ceil(goods / ONE_MORE_LOOK_IN)
 
 
 def figures(parts: Sequence[Part], call: Callable[[Part], Call | None]) -> dict[str, Any]:
@@ -101,6 +113,7 @@ def figures(parts: Sequence[Part], call: Callable[[Part], Call | None]) -> dict[
         "caught": sum(bands[part.image] in (FAIL, REVIEW) for part in defects),
         "defects": len(defects),
         "false_calls": sum(bands[part.image] == FAIL for part in goods),
+        "looked_at": sum(bands[part.image] in (FAIL, REVIEW) for part in goods),
         "goods": len(goods),
         "reviews": sum(said == REVIEW for said in bands.values()),
         "errors": sum(said == ERROR for said in bands.values()),

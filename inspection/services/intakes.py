@@ -135,7 +135,7 @@ def _set_paused(user: User, intake: Intake, pause: bool) -> Intake:
             paused = gettext_noop("{name} is paused already.")
             watched = gettext_noop("{name} is watched already.")
             raise WrongState("already", paused if pause else watched, name=intake.name)
-        record(user, f"intake.{'paused' if pause else 'resumed'}", intake, product=product)
+        record(user, "intake.paused" if pause else "intake.resumed", intake, product=product)
     intake.refresh_from_db()
     return intake
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from inspection import ml_adapter, policies
 from inspection.errors import UserError, WrongState
-from inspection.models import ModelVersion, OperatingPoint, User, Viewpoint
+from inspection.models import ModelVersion, OperatingPoint, User
 
 from . import gate, operating, outbox
 from .access import require
@@ -48,22 +48,33 @@ def promote(user: User | None, version: ModelVersion, reason: str, *, override: 
         outbox.model_promoted(version, before, reason)
 
 
-def rollback(user: User | None, viewpoint: Viewpoint, reason: str = "") -> ModelVersion:
-    """Let the version judge that judged before the active one; it needs no gate, since it did
-    judge, and containment cannot wait. Returns it."""
-    product = viewpoint.product
-    require(user, policies.MANAGE, product)
+def rollback(user: User | None, version: ModelVersion, reason: str = "") -> ModelVersion:
+    """Let the version judge that judged before `version`; it needs no gate, since it did judge,
+    and containment cannot wait. Returns it.
+
+    Raises WrongState unless `version` is the one that judges: of two who roll it back at once,
+    or of one who asks twice, the second must not go back a step further.
+    """
+    viewpoint = version.viewpoint
+    require(user, policies.MANAGE, viewpoint.product)
     with transaction.atomic():
         lock_row(viewpoint)
-        active = viewpoint.model_versions.filter(state=State.ACTIVE).first()
-        target = version_before(active) if active else None
-        if active is None or target is None:
+        version.refresh_from_db(fields=["state", "replaced"])
+        if version.state != State.ACTIVE:
+            raise WrongState(
+                "not_active",
+                "{version} does not judge now, so it cannot be rolled back. Look again at which "
+                "model judges.",
+                version=version,
+            )
+        target = version_before(version)
+        if target is None:
             raise WrongState("nothing_before", "No model judged before this one.")
         _take_over(user, target)
-        told = _told(user, target, active)
-        reason = reason or f"back from {active}"
+        told = _told(user, target, version)
+        reason = reason or f"back from {version}"
         record(action="model.rolled_back", reason=reason, **told)
-        outbox.model_promoted(target, active, reason)
+        outbox.model_promoted(target, version, reason)
     return target
 
 

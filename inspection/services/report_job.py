@@ -13,7 +13,8 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, transaction
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from inspection.errors import UserError
 from inspection.jobs import shutdown
@@ -157,7 +158,7 @@ class _Making:
                 notify(
                     report.requested_by,
                     kind="report_done",
-                    title=_("%(report)s is ready") % {"report": report},
+                    title=format_lazy(_("{report} is ready"), report=report),
                     url="/reports/",
                     product=report.product,
                 )
@@ -186,7 +187,7 @@ def _tell_failed(report: Report) -> None:
         notify(
             report.requested_by,
             kind="report_failed",
-            title=_("%(report)s could not be made") % {"report": report},
+            title=format_lazy(_("{report} could not be made"), report=report),
             text=report.error,
             url="/reports/",
         )

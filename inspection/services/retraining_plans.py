@@ -10,11 +10,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import format_lazy
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from inspection import policies
-from inspection.errors import UserError
+from inspection.errors import Sentence, UserError
 from inspection.models import JobState, RetrainingPlan, TrainingRun, User, Viewpoint
 
 from . import training
@@ -45,9 +44,9 @@ def set_plan(
     require(user, policies.MANAGE, product)
     policies.check_in_use(product)
     if every_days is not None and not 1 <= every_days <= LONGEST_DAYS:
-        raise UserError("bad_period", _("Give 1 to 366 days, or none."), field="every_days")
+        raise UserError("bad_period", "Give 1 to 366 days, or none.", field="every_days")
     if least_new < 0:
-        raise UserError("bad_count", _("Give 0 or more pictures."), field="least_new")
+        raise UserError("bad_count", "Give 0 or more pictures.", field="least_new")
     training.check_settings(settings.preset, settings.budget_minutes, settings.method)
     with transaction.atomic():
         lock_row(viewpoint)
@@ -123,8 +122,8 @@ def _turn(plan: RetrainingPlan, trigger: str) -> TrainingRun | None:
                 trigger=trigger,
             )
         except UserError as refusal:
-            note = refusal.message
-    fields: dict[str, object] = {"last_note": note[:300]}
+            note = refusal.later
+    fields: dict[str, object] = {"last_note": str(note)[:300]}
     if run:
         fields["last_run"] = run
     RetrainingPlan.objects.filter(pk=plan.pk).update(**fields)
@@ -132,18 +131,20 @@ def _turn(plan: RetrainingPlan, trigger: str) -> TrainingRun | None:
     return run
 
 
-def _why_not(plan: RetrainingPlan) -> str:
+def _why_not(plan: RetrainingPlan) -> Sentence:
+    """For whoever is told, in their language; empty where a run can begin."""
     if plan.viewpoint.training_runs.filter(state__in=UNDER_WAY).exists():
-        return _("A run was under way already.")
+        return gettext_lazy("A run was under way already.")
     new = changes(plan.viewpoint).added.count()
     if new < plan.least_new:
-        return _(
+        few = gettext_lazy(
             "Only {new} good parts are new since the last model; {least} were asked for."
-        ).format(new=new, least=plan.least_new)
+        )
+        return format_lazy(few, new=new, least=plan.least_new)
     return ""
 
 
-def _tell(plan: RetrainingPlan, trigger: str, run: TrainingRun | None, note: str) -> None:
+def _tell(plan: RetrainingPlan, trigger: str, run: TrainingRun | None, note: Sentence) -> None:
     """A drift alert is always answered with a word; a quiet turn of the schedule is not news."""
     product = plan.viewpoint.product
     if run is None and trigger == Trigger.SCHEDULE:
@@ -152,7 +153,8 @@ def _tell(plan: RetrainingPlan, trigger: str, run: TrainingRun | None, note: str
     if run:
         again = gettext_lazy("{product} learns again: run {n}")
         title = format_lazy(again, product=product.name, n=run.number)
-        text, url = str(run.get_trigger_display()), f"/runs/{run.pk}/"
+        text: Sentence = Trigger(run.trigger).label
+        url = f"/runs/{run.pk}/"
     else:
         drifts = gettext_lazy("{product} drifts, and was not trained anew")
         title = format_lazy(drifts, product=product.name)

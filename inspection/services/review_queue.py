@@ -122,6 +122,11 @@ def _claim(user: User, keys: list[UUID], look: str) -> list[UUID]:
     return [key for key in keys if key in mine]
 
 
+def hold(user: User, key: UUID, look: str = Look.FIRST) -> bool:
+    """Put one part on the person's desk; False where somebody else has it."""
+    return bool(_claim(user, [key], look))
+
+
 def renew(user: User, keys: Iterable[UUID], look: str = Look.FIRST) -> set[UUID]:
     """Hold on to parts for another while; returns those that are still the person's own."""
     mine = ReviewClaim.objects.filter(holder=user, inspection__in=list(keys), look=look)

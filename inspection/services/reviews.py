@@ -24,7 +24,7 @@ from inspection.models import (
     Verdict,
 )
 
-from . import outbox
+from . import outbox, review_queue
 from .access import require
 from .audit import record
 from .locking import lock_row
@@ -106,6 +106,15 @@ def undo_review(user: User, review: Review) -> Review:
         _write_down(user, "review.undone", inspection, before)
         outbox.review_recorded(inspection, undo)
     return undo
+
+
+def undo_and_hold(user: User, review: Review) -> tuple[Review, bool]:
+    """Undo at the verification station, where the part goes on being shown: it is on the
+    person's desk again before anybody can be handed it. False where somebody else has it."""
+    with transaction.atomic():
+        undone = undo_review(user, review)
+        held = review_queue.hold(user, review.inspection_id, review.look)
+    return undone, held
 
 
 def standing_reviews(inspection: Inspection, look: Look | str) -> list[Review]:

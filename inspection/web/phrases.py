@@ -23,6 +23,7 @@ PHRASES: Mapping[str, str | Promise] = {
     "nothing_runs": _("Nothing is running."),
     "more_jobs": _("{n} more"),
     "job_upload": _("Upload into {place}"),
+    "job_training": _("Run {n} of {product}"),
     "job_queued": _("waiting for its turn"),
     "job_paused": _("waits for your decision"),
     "job_cancelling": _("stopping"),

@@ -92,11 +92,18 @@ def _is_open(request: HttpRequest) -> bool:
 
 
 def _stop(request: HttpRequest, facts: dict[str, Any]) -> HttpResponse | None:
-    if facts[LOCKED] or (_at_station(request) and gone_quiet(facts[ACTIVE_AT])):
+    if facts[LOCKED] or _is_idle(request, facts):
         return _to_the_door(request)
     if facts[BY_PIN] and not request.path.strip("/").startswith(OPEN_TO_PIN):
         return _needs_password(request)
     return None
+
+
+def _is_idle(request: HttpRequest, facts: dict[str, Any]) -> bool:
+    """A PIN opens a shared station, so its session is left alone on no page; who signed in with a
+    password may have gone on elsewhere."""
+    by_pin = bool(facts[BY_PIN])
+    return (by_pin or _at_station(request)) and gone_quiet(facts[ACTIVE_AT], by_pin=by_pin)
 
 
 def _at_station(request: HttpRequest) -> bool:
@@ -105,14 +112,19 @@ def _at_station(request: HttpRequest) -> bool:
 
 def _leaves(request: HttpRequest, facts: dict[str, Any]) -> bool:
     """Whether the person opens another page: then no station waits for them."""
+    if facts[BY_PIN]:  # the station is all that a PIN opens: there is no leaving it
+        return False
     opens_page = request.headers.get("Sec-Fetch-Dest") == "document"
     return bool(facts[ACTIVE_AT] and opens_page and not _at_station(request))
 
 
-def gone_quiet(active_at: int | None) -> bool:
-    """Whether a station whose page did not lock itself (its browser slept) should have been."""
+def gone_quiet(active_at: int | None, *, by_pin: bool = False) -> bool:
+    """Whether a station whose page did not lock itself (its browser slept) should have been. One
+    that a PIN opened, and of which nothing is known, is quiet."""
     limit = idle_limit_s()
-    return bool(limit and active_at and time.time() - active_at > limit + GRACE_S)
+    if not limit or (active_at is None and not by_pin):
+        return False
+    return time.time() - (active_at or 0) > limit + GRACE_S
 
 
 def _to_the_door(request: HttpRequest) -> HttpResponse:

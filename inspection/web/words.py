@@ -249,11 +249,6 @@ def figure_word(name: str) -> str:
     return str(known) if known else words[:1].upper() + words[1:]
 
 
-def action_word(action: str) -> str:
-    """`model.operating_point` → `Operating point`."""
-    return action.partition(".")[2].replace("_", " ").capitalize() or action
-
-
 def image_word(name: str) -> str | Promise:
     return IMAGES.get(name, name.replace("_", " "))
 

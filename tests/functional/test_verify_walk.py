@@ -6,6 +6,13 @@ from tests.functional.conftest import PASSWORD
 from tests.functional.stack import Stack
 
 PIN = "4711x"
+STILL_HELD = """async (part) => {
+  const answer = await fetch(document.querySelector("#station").dataset.claims, {
+    method: "POST", headers: { "X-CSRFToken": document.body.dataset.csrf },
+    body: new URLSearchParams({ keep: part }),
+  });
+  return (await answer.json()).kept;
+}"""
 
 
 def test_parts_are_judged_by_keys_and_the_station_locks(page: Page, stack: Stack) -> None:
@@ -50,6 +57,7 @@ def test_parts_are_judged_by_keys_and_the_station_locks(page: Page, stack: Stack
         page.keyboard.press("u")
     expect(page.locator("#count-left")).to_have_text(str(left - 1))
     expect(station).to_have_attribute("data-part", second)
+    assert page.evaluate(STILL_HELD, second) == [second], "nobody else is handed it meanwhile"
     page.reload()
     expect(station).to_have_attribute("data-part", second)  # still ours, and still to be judged
 

@@ -13,10 +13,12 @@ from django.template import Context, Template
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import Promise
 
 from inspection.errors import UserError
 from inspection.models import ReviewState, User
-from inspection.web import words
+from inspection.services import intakes, products, report_schedules
+from inspection.web import words, words_audit
 from inspection.web.phrases import PHRASES
 from tests.factories.user import PASSWORD, UserFactory
 from tests.unit.web.conftest import World, signed_in, world
@@ -97,6 +99,130 @@ def test_a_refusal_speaks_the_readers_language() -> None:
     with translation.override("zh-hant"):
         assert UserError("x", "This model judges already.").message == "這個模型已經在判定了。"
         assert str(UserError("x", "This model judges already.")) == "This model judges already."
+
+
+# --- what workers and the audit trail say ---------------------------------------------------
+
+SOURCES = sorted((Path(settings.BASE_DIR) / "inspection").rglob("*.py"))
+RECORDING = ("record", "_write_down", "_change")  # services that write the audit trail
+TELLING = ("_seen", "_told", "_alphas", "_plain")  # what they write of a thing
+ACTION, NAME = re.compile(r"[a-z_]+\.[a-z_]+"), re.compile(r"[a-z][a-z0-9_]*")
+
+
+def called(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def functions(*names: str) -> list[tuple[ast.FunctionDef, list[ast.Call]]]:
+    """Functions of the services that write the trail, with their calls of one of `names`."""
+    found = []
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        if path.parent.name != "services" or not any(called(n) in names for n in ast.walk(tree)):
+            continue
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                calls = [n for n in ast.walk(function) if isinstance(n, ast.Call)]
+                found.append((function, [n for n in calls if called(n) in names]))
+    return found
+
+
+def constants(node: ast.AST) -> set[str]:
+    return {
+        one.value
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    }
+
+
+def recorded() -> set[str]:
+    """Every action that a service writes into the audit trail."""
+    found: set[str] = set()
+    for function, calls in functions(*RECORDING):
+        chosen = [n for n in ast.walk(function) if isinstance(n, ast.Assign) and calls]
+        found |= set().union(*(constants(node) for node in (*calls, *chosen)))
+    return {word for word in found if ACTION.fullmatch(word)}
+
+
+def names_in(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Dict):
+        return set().union(*(constants(key) for key in node.keys if key))
+    return constants(node) if isinstance(node, ast.Tuple) else set()
+
+
+def fields() -> set[str]:
+    """Every value that a service names there, as far as the source says it."""
+    found = {*products.FIELDS, *intakes.FIELDS, *report_schedules.FIELDS}
+    given = {"before", "after", "now", "settings_used"}  # what `record` is given
+    for function, calls in functions(*RECORDING):
+        told = [k.value for call in calls for k in call.keywords if k.arg in given]
+        for node in ast.walk(function):
+            if function.name in TELLING and isinstance(node, ast.Dict | ast.Tuple):
+                told.append(node)
+            if calls and isinstance(node, ast.Assign):
+                told += [node.value for target in node.targets if ast.unparse(target) in given]
+        found |= set().union(*map(names_in, told))
+    return {name for name in found if NAME.fullmatch(name)}
+
+
+NO_FIELDS = {"actor", "thing", "product", "before", "after"}  # of `record` itself
+
+
+def test_every_action_and_field_of_the_audit_trail_has_a_name() -> None:
+    assert len(recorded()) > 60
+    assert recorded() - set(words_audit.ACTIONS) == set()
+    assert len(fields()) > 60
+    assert fields() - set(words_audit.FIELDS) - NO_FIELDS == set()
+
+
+def test_what_has_no_name_is_shown_as_it_is_kept() -> None:
+    with translation.override("zh-hant"):
+        assert words_audit.action_word("model.rolled_back") == "已回到前一個模型"
+        assert words_audit.action_word("model.of_an_older_release") == "model.of_an_older_release"
+        assert words_audit.field_word("keep_open") == "保持開啟"
+        assert words_audit.field_word("part_7.png") == "part_7.png"
+
+
+def test_names_of_the_audit_trail_are_translated() -> None:
+    known = catalogue()
+    with translation.override("en"):
+        tables = (words_audit.TYPES, words_audit.ACTIONS, words_audit.FIELDS)
+        spoken = {str(word) for table in tables for word in table.values()}
+    assert {text for text in spoken if not known.get(text)} == set()
+    assert all(isinstance(word, Promise) for table in tables for word in table.values())
+
+
+def test_the_audit_trail_speaks_the_readers_language(world: World) -> None:
+    admin = UserFactory(role="administrator", language="zh-hant")
+    products.edit_product(admin, world.product, description="新")
+    page = signed_in(admin).get(reverse("settings_audit")).content.decode()
+    for said in ("已變更產品", "說明", "流出不良", "監看資料夾"):
+        assert said in page, said
+    for english in ("Product edited", "description", "Escape", "Watched folder"):
+        assert english not in page, english
+
+
+def test_nobody_is_told_in_the_language_of_a_worker() -> None:
+    """What `notify` is given must be lazy: it is said in the language of each who is told."""
+    eager = {}
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        if any(called(node) == "notify" for node in ast.walk(tree)):
+            imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+            names = {one.name for n in imports for one in n.names}
+            eager[path.name] = names & {"gettext", "ngettext", "pgettext"}
+    assert len(eager) > 5
+    assert {name: found for name, found in eager.items() if found} == {}
+
+
+def test_no_worker_puts_a_sentence_together_for_the_list_of_jobs() -> None:
+    """It is pushed to readers of every language: the page says it."""
+    source = Path(settings.BASE_DIR) / "inspection" / "services" / "announce.py"
+    built = [n for n in ast.walk(ast.parse(source.read_text())) if isinstance(n, ast.JoinedStr)]
+    assert built
+    assert [ast.unparse(n) for n in built if any(" " in part for part in constants(n))] == []
 
 
 # --- choosing it ----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from inspection.models import Inspection, Job
-from inspection.web import markup, outlines, words
+from inspection.web import markup, outlines, words, words_audit
 from inspection.web.limits import per_cent
 
 register = template.Library()
@@ -19,7 +19,7 @@ register.filter("flag_word", words.flag_word)
 register.filter("image_word", words.image_word)
 register.filter("method_word", words.method_word)
 register.filter("percent", words.percent)
-register.filter("action_word", words.action_word)
+register.filter("action_word", words_audit.action_word)
 register.simple_tag(markup.icon, name="icon")
 register.simple_tag(markup.options, name="options")
 register.simple_tag(markup.place_grid, name="place_grid")

@@ -13,27 +13,9 @@ from django.views.decorators.http import require_safe
 from inspection.models import AuditEvent, User
 from inspection.services import audit_trail
 from inspection.web.access import Rights, SignedIn, explains
+from inspection.web.words_audit import TYPES, action_word, field_word
 
 PAGE = 50
-# What an address may ask for, and what pages call it. Never a field of the model by name.
-TYPES = {
-    "inspection": "Inspection",
-    "escape": "Escape",
-    "reasoncode": "Reason code",
-    "product": "Product",
-    "viewpoint": "Viewpoint",
-    "modelversion": "Model",
-    "trainingrun": "Run",
-    "batch": "Batch",
-    "dataset": "Dataset",
-    "datasetimage": "Picture",
-    "upload": "Upload",
-    "intake": "Watched folder",
-    "user": "User",
-    "report": "Report",
-    "reportschedule": "Report schedule",
-    "endpoint": "Endpoint",
-}
 
 
 @require_safe
@@ -81,14 +63,11 @@ def _narrowed(rows: QuerySet[AuditEvent], asked: dict[str, str]) -> QuerySet[Aud
 def changes(event: AuditEvent) -> list[tuple[str, Any, Any]]:
     """(what, before, after) of every value that the event names, in the order written."""
     names = [*event.before, *(name for name in event.after if name not in event.before)]
-    return [
-        (name.replace("_", " "), event.before.get(name), event.after.get(name)) for name in names
-    ]
+    return [(field_word(name), event.before.get(name), event.after.get(name)) for name in names]
 
 
 def _row(event: AuditEvent) -> dict[str, Any]:
-    words = event.action.replace(".", " ").replace("_", " ")  # `review.recorded`
-    return {"event": event, "word": words.capitalize(), "changes": changes(event)}
+    return {"event": event, "word": action_word(event.action), "changes": changes(event)}
 
 
 def _seen_people(shown: list[AuditEvent]) -> list[dict[str, str]]:

@@ -129,6 +129,21 @@ def rules(outcome: dict[str, Any]) -> list[dict[str, Any]]:
                 "empty": not ours["goods"],
             }
         )
+    if theirs and "looked_at" in ours:  # not so in checks that are older than this rule
+        more = gate_rules.allowed_more_looks(outcome["goods"])
+        found.append(
+            {
+                "rule": "looked_at",
+                "word": _(
+                    "At most {n} more good parts fail or are sent to review than with the active "
+                    "model"
+                ).format(n=more),
+                "kept": "looked_at" not in broken,
+                "said": f"{ours['looked_at']} / {ours['goods']}",
+                "beside": theirs["looked_at"],
+                "empty": not ours["goods"],
+            }
+        )
     found.append(
         {
             "rule": "errors",
@@ -144,9 +159,9 @@ def rules(outcome: dict[str, Any]) -> list[dict[str, Any]]:
 @require_POST
 @explains
 def rollback(request: SignedIn, key: UUID) -> HttpResponse:
-    """One click: the version that judged before judges again."""
+    """One click: the version that judged before this one judges again."""
     version = find(request.user, ModelVersion, key)
-    target = models.rollback(request.user, version.viewpoint, request.POST.get("reason", "")[:300])
+    target = models.rollback(request.user, version, request.POST.get("reason", "")[:300])
     said = _("Model {n} judges again. Batches that are open keep theirs.")
     messages.success(request, said.format(n=target.number))
     return redirect("model", target.pk)

@@ -27,7 +27,8 @@ def lock(request: SignedIn) -> HttpResponse:
         station.lock(request)
         return redirect("lock")
     if not request.session.get(station.LOCKED):
-        if not station.gone_quiet(request.session.get(station.ACTIVE_AT)):
+        by_pin = bool(request.session.get(station.BY_PIN))
+        if not station.gone_quiet(request.session.get(station.ACTIVE_AT), by_pin=by_pin):
             return redirect("verify")
         station.lock(request)
     form = UnlockForm(request.POST or None)

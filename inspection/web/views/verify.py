@@ -17,7 +17,7 @@ from inspection.errors import UserError
 from inspection.models import Inspection, Look, ReasonCode, Review, ReviewState
 from inspection.services import review_queue
 from inspection.services.review_queue import KINDS, Queue
-from inspection.services.reviews import record_review, undo_review
+from inspection.services.reviews import record_review, undo_and_hold
 from inspection.web import reads_verify, station
 from inspection.web.access import SignedIn, back, explains, find, wants_json
 from inspection.web.scope import Scope
@@ -108,17 +108,19 @@ def review(request: SignedIn, key: UUID) -> HttpResponse:
 @require_POST
 @explains
 def undo(request: SignedIn, key: UUID) -> HttpResponse:
-    """Take a review back; the part goes back into the queue or to what was said before."""
-    written = undo_review(request.user, find(request.user, Review, key))
+    """Take a review back; the part is to be judged again, or what was said before. It stays on
+    the desk of whoever undid it, unless another has it (`held`)."""
+    written, held = undo_and_hold(request.user, find(request.user, Review, key))
     station.touch(request)
-    return _said(request, written)
+    return _said(request, written, held=held)
 
 
-def _said(request: SignedIn, written: Review) -> HttpResponse:
+def _said(request: SignedIn, written: Review, **more: Any) -> HttpResponse:
     if not wants_json(request):
         return back(request, "verify")
     state = ReviewState(written.state)
     answer: dict[str, Any] = {"review": str(written.pk), "state": state, "word": str(state.label)}
+    answer |= more
     part = written.inspection
     if written.look == Look.FIRST:
         seen_at = part.reviewed_at.isoformat() if part.reviewed_at else ""

@@ -85,6 +85,18 @@ class TestWatch:
         alert.refresh_from_db()
         assert alert.ended_at is not None
 
+    def test_everybody_is_told_in_their_own_language(self) -> None:
+        people = {lang: UserFactory(role="engineer", language=lang) for lang in ("en", "zh-hant")}
+        version, station = ModelVersionFactory(), StationFactory()
+        self.fill(version, 0.36, station)
+        assert drift.watch() == 1
+        english, chinese = (Notification.objects.get(user=user) for user in people.values())
+        place = f"{version.viewpoint.product.name}, {station}"
+        assert english.title == f"Scores of good parts drift: {place}"
+        assert chinese.title == f"良品分數漂移：{place}"
+        assert "The smoothed mean score is 0.3" in english.text
+        assert "平滑後的平均分數為 0.3" in chinese.text
+
     def test_a_retired_model_is_not_watched(self) -> None:
         self.fill(ModelVersionFactory(state=ModelVersion.State.RETIRED), 0.36)
         assert drift.watch() == 0

@@ -23,6 +23,7 @@ from inspection.models import (
 from inspection.services import batches, gate, golden, models
 from tests.factories.jobs import make_image, make_version
 from tests.factories.membership import MembershipFactory
+from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 State = ModelVersion.State
@@ -259,10 +260,10 @@ class TestRollback:
         models.promote(None, second, "better")
         models.promote(None, third, "better still")
         add_golden(active.viewpoint, "", "scratch")
-        assert models.rollback(None, active.viewpoint) == second
-        assert models.rollback(None, active.viewpoint) == active
+        assert models.rollback(None, third) == second
+        assert models.rollback(None, second) == active
         with pytest.raises(WrongState, match="No model judged before"):
-            models.rollback(None, active.viewpoint)
+            models.rollback(None, active)
         states = dict(active.viewpoint.model_versions.values_list("number", "state"))
         assert states == {
             active.number: State.ACTIVE,
@@ -275,4 +276,35 @@ class TestRollback:
     def test_only_an_engineer_may(self, active: ModelVersion) -> None:
         inspector = MembershipFactory(product=active.viewpoint.product, role=Role.INSPECTOR).user
         with pytest.raises(NotAllowed):
-            models.rollback(inspector, active.viewpoint)
+            models.rollback(inspector, active)
+
+    def test_who_comes_second_does_not_go_back_a_step_further(self, active: ModelVersion) -> None:
+        second, third = (make_version(active.viewpoint, state=State.CANDIDATE) for _ in range(2))
+        models.promote(None, second, "better")
+        models.promote(None, third, "better still")
+        seen_by_two = [ModelVersion.objects.get(pk=third.pk) for _ in range(2)]
+        assert models.rollback(None, seen_by_two[0]) == second
+        with pytest.raises(WrongState, match="does not judge now") as refusal:
+            models.rollback(None, seen_by_two[1])
+        assert refusal.value.code == "not_active"
+        second.refresh_from_db()
+        assert second.state == State.ACTIVE
+        assert AuditEvent.objects.filter(action="model.rolled_back").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_who_roll_back_at_once_one_does() -> None:
+    first = make_version()
+    second, third = (make_version(first.viewpoint, state=State.CANDIDATE) for _ in range(2))
+    models.promote(None, second, "better")
+    models.promote(None, third, "better still")
+
+    def roll_back() -> str:
+        try:
+            return str(models.rollback(None, ModelVersion.objects.get(pk=third.pk)).pk)
+        except WrongState as refusal:
+            return refusal.code
+
+    assert sorted(at_once([roll_back] * 8)) == sorted([str(second.pk), *["not_active"] * 7])
+    second.refresh_from_db()
+    assert second.state == State.ACTIVE

@@ -2,7 +2,14 @@
 
 import pytest
 
-from inspection.services.gate_rules import Call, Part, allowed_more, band, outcome
+from inspection.services.gate_rules import (
+    Call,
+    Part,
+    allowed_more,
+    allowed_more_looks,
+    band,
+    outcome,
+)
 
 
 def part(
@@ -65,6 +72,29 @@ def test_one_more_false_call_in_a_hundred_good_parts_is_forgiven_and_two_are_not
     assert broken(one, part("y", "", "pass"), *goods) == []
     assert broken(one, two, *goods) == ["false_calls"]
     assert [allowed_more(n) for n in (0, 1, 100, 101)] == [0, 1, 1, 2]
+
+
+def test_a_candidate_that_asks_about_every_good_part_does_not_pass() -> None:
+    parts = [part(f"g{n}", "", "review") for n in range(20)]
+    found = outcome([*parts, part("a", "scratch", "fail", "fail")])
+    assert found["failures"] == [{"rule": "looked_at", "n": 20, "was": 0}]
+    assert (found["candidate"]["looked_at"], found["candidate"]["false_calls"]) == (20, 0)
+
+
+def test_one_more_look_in_twenty_good_parts_is_forgiven_and_two_are_not() -> None:
+    goods = [part(f"g{n}", "", "pass") for n in range(18)]
+    one, two = part("x", "", "review"), part("y", "", "review")
+    assert broken(one, part("y", "", "pass"), *goods) == []
+    assert broken(one, two, *goods) == ["looked_at"]
+    assert broken(one, part("y", "", "fail"), *goods) == ["looked_at"], "a fail is looked at too"
+    assert [allowed_more_looks(n) for n in (0, 1, 20, 21, 140)] == [0, 1, 1, 2, 7]
+
+
+def test_a_good_part_that_failed_and_is_now_doubted_is_no_more_work() -> None:
+    assert broken(*(part(f"g{n}", "", "review", "fail") for n in range(20))) == []
+    assert broken(*(part(f"g{n}", "", "review", "review") for n in range(20))) == []
+    doubts = [part(f"d{n}", "scratch", "review", "pass") for n in range(20)]
+    assert broken(*doubts) == [], "doubts about defects are what reviews are for"
 
 
 def test_a_part_that_cannot_be_judged_breaks_the_gate() -> None:

@@ -416,7 +416,7 @@ def test_promotion_and_rollback_name_what_they_replace(listener: Endpoint) -> No
     before = make_version()
     after = make_version(before.viewpoint, state=ModelVersion.State.CANDIDATE)
     models.promote(None, after, "better light")
-    models.rollback(None, after.viewpoint)
+    models.rollback(None, after)
     told = OutboxEvent.objects.filter(type=EventType.MODEL_PROMOTED).order_by("id")
     names = [(e.payload["recipe"]["revision"], e.payload["replaces"]) for e in told]
     assert names == [(after.revision, before.revision), (before.revision, after.revision)]

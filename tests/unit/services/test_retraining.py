@@ -193,6 +193,21 @@ class TestPlan:
         assert start_due() == []
         assert "drifts" in Notification.objects.get(user=engineer).title
 
+    @pytest.mark.parametrize(
+        ("language", "said"),
+        [("en", "Only 0 good parts are new"), ("zh-hant", "自上一個模型以來只有 0 件新良品")],
+    )
+    def test_why_it_was_not_answered_is_told_in_ones_own_language(
+        self, viewpoint: Viewpoint, language: str, said: str
+    ) -> None:
+        engineer = MembershipFactory(
+            product=viewpoint.product, role=Role.ENGINEER, user__language=language
+        ).user
+        self.plan(viewpoint, every_days=None, on_drift=True)
+        note_drift(viewpoint)
+        assert start_due() == []
+        assert said in Notification.objects.get(user=engineer).text
+
     def test_a_plan_is_audited_with_what_it_was(self, viewpoint: Viewpoint) -> None:
         self.plan(viewpoint)
         self.plan(viewpoint, every_days=30)

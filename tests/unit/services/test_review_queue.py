@@ -20,7 +20,7 @@ from inspection.models import (
 )
 from inspection.services import review_queue, reviews
 from inspection.services.review_queue import Queue, counts, next_for, release, renew
-from inspection.services.reviews import record_review, undo_review
+from inspection.services.reviews import record_review, undo_and_hold, undo_review
 from tests.factories.batch import BatchFactory
 from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
@@ -126,6 +126,39 @@ def test_what_is_judged_is_on_nobodys_desk(ines: User, egon: User) -> None:
     assert next_for(egon, ALL) == [part]
 
 
+def test_what_is_undone_at_the_station_stays_on_that_desk(ines: User, egon: User) -> None:
+    part, other = parts(2)
+    next_for(ines, ALL, count=2)
+    undone, held = undo_and_hold(ines, record_review(ines, part, state=ReviewState.CONFIRMED))
+    assert (undone.state, held) == (ReviewState.NOT_VERIFIED, True)
+    assert next_for(egon, ALL, count=2) == [], "both are on the desk of ines"
+    assert renew(ines, [part.pk]) == {part.pk}
+    assert next_for(ines, ALL, count=2, held=[part.pk]) == [other]
+
+
+def test_an_undo_does_not_take_a_part_from_another(ines: User, egon: User) -> None:
+    (part,) = parts(1)
+    review = record_review(ines, part, state=ReviewState.CONFIRMED)
+    ReviewClaim.objects.create(
+        inspection=part, holder=egon, expires_at=timezone.now() + timedelta(minutes=1)
+    )
+    _undone, held = undo_and_hold(ines, review)
+    assert not held
+    assert ReviewClaim.objects.get().holder == egon
+    assert next_for(ines, ALL) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_seven_who_wait_do_not_get_what_is_being_undone() -> None:
+    (part,) = parts(1)
+    people = [UserFactory(role=Role.INSPECTOR) for _ in range(8)]
+    review = record_review(people[0], part, state=ReviewState.CONFIRMED)
+    waiting = [lambda who=who: next_for(who, ALL) for who in people[1:]]
+    held, *handed = at_once([lambda: undo_and_hold(people[0], review)[1], *waiting])
+    assert (held, sum(map(len, handed))) == (True, 0)
+    assert ReviewClaim.objects.get().holder == people[0]
+
+
 def test_a_part_that_was_judged_meanwhile_is_not_handed_out(
     ines: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +225,15 @@ class TestSecondLooks:
         undo_review(ines, reviews.standing_reviews(drawn, Look.FIRST)[0])
         assert next_for(egon, SECOND) == []
         assert next_for(egon, ALL) == [drawn]
+
+    def test_an_undone_second_look_stays_with_who_undid_it(
+        self, drawn: Inspection, egon: User
+    ) -> None:
+        second = record_review(egon, drawn, state=ReviewState.REJECTED, look=Look.SECOND)
+        assert undo_and_hold(egon, second)[1]
+        assert ReviewClaim.objects.get().look == Look.SECOND
+        assert next_for(UserFactory(role=Role.INSPECTOR), SECOND) == []
+        assert next_for(egon, SECOND) == [drawn]
 
     def test_chance_draws_them_at_the_first_judgement(
         self, ines: User, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,7 @@
 """What an engineer does on the pages of models, and what the pages say of it."""
 
+from uuid import uuid4
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -15,6 +17,7 @@ from inspection.models import (
     ReviewState,
 )
 from inspection.services import golden
+from inspection.services.gate_rules import Call, Part, outcome
 from tests.factories.inspection import InspectionFactory, InspectionImageFactory
 from tests.unit.web.conftest import World
 
@@ -110,6 +113,25 @@ class TestGate:
         assert "Must be judged right, and is not" in said
         assert "for the better" in said
 
+    def test_more_good_parts_to_look_at_are_a_rule_that_older_checks_lack(
+        self, world: World, engineer: Client
+    ) -> None:
+        page = reverse("gate", args=[world.check.pk])
+        key = str(world.inspection.pk)
+        calls = Call("review", 0.5, key), Call("pass", 0.5, key)
+        goods = [Part(str(uuid4()), "g", "", False, False, *calls) for _ in range(9)]
+        found = outcome(goods)
+        GateCheck.objects.filter(pk=world.check.pk).update(outcome=found)
+        said = text(engineer, page)
+        assert 'class="v-fail" data-rule="looked_at"' in said
+        assert "At most 1 more good parts fail or are sent to review" in said
+        for side in ("candidate", "baseline"):
+            del found[side]["looked_at"]
+        GateCheck.objects.filter(pk=world.check.pk).update(outcome=found | {"failures": []})
+        said = text(engineer, page)
+        assert 'data-rule="looked_at"' not in said
+        assert 'class="v-pass" data-rule="false_calls"' in said
+
     def test_a_candidate_is_promoted_only_past_the_gate(
         self, world: World, engineer: Client
     ) -> None:
@@ -122,7 +144,11 @@ class TestGate:
             AuditEvent.objects.get(action="model.gate_overridden").reason == "the customer agreed"
         )
         assert "Back to model" in text(engineer, reverse("model", args=[world.candidate.pk]))
-        engineer.post(reverse("model_rollback", args=[world.candidate.pk]))
+        back = reverse("model_rollback", args=[world.candidate.pk])
+        engineer.post(back)
+        world.version.refresh_from_db()
+        assert world.version.state == State.ACTIVE
+        assert refused(engineer, back) == "not_active", "the button of a page that is old"
         world.version.refresh_from_db()
         assert world.version.state == State.ACTIVE
 

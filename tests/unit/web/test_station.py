@@ -125,10 +125,57 @@ def test_who_reads_other_pages_is_not_locked_out_of_the_station(station: Client)
     assert station.get(reverse("verify")).status_code == 200
 
 
-def test_a_lock_of_zero_minutes_never_locks(station: Client, settings: object) -> None:
+def handed_over(station: Client) -> Client:
+    """The station with the session of the next person, who came by PIN."""
+    station.post(LOCK)
+    assert station.post(LOCK, {"who": "B-2", "pin": "8520y"})["Location"] == reverse("verify")
+    return station
+
+
+def opened(client: Client, address: str):  # type: ignore[no-untyped-def]
+    return client.get(address, headers={"Sec-Fetch-Dest": "document"})
+
+
+def test_an_idle_session_of_a_pin_is_locked_on_whichever_page_comes_next(
+    station: Client, egon: User, world: World, settings: object
+) -> None:
+    client = handed_over(station)
+    idle = settings.REVIEW_LOCK_MINUTES * 60 + GRACE_S + 5  # type: ignore[attr-defined]
+    notices, picture = reverse("notifications"), next(iter(world.files().values()))
+    assert opened(client, notices).status_code == 200
+    for address in (notices, picture, reverse("jobs_running"), reverse("products")):
+        gone_for(client, idle)
+        assert opened(client, address)["Location"] == LOCK, address
+        assert opened(client, reverse("verify"))["Location"] == LOCK, "the visit undid nothing"
+    script = client.get(reverse("jobs_running"), headers={"Accept": "application/json"})
+    assert (script.status_code, script.json()["go"]) == (423, LOCK)
+    assert "This station is locked" in client.get(LOCK).content.decode()
+    gone_for(client, 0)
+    assert opened(client, notices)["Location"] == LOCK, "only a PIN opens it again"
+    assert client.post(LOCK, {"who": "", "pin": "8520y"})["Location"] == reverse("verify")
+    assert opened(client, notices).status_code == 200
+
+
+def test_a_pin_does_not_leave_the_station_by_opening_another_page(
+    station: Client, egon: User
+) -> None:
+    client = handed_over(station)
+    opened(client, reverse("notifications"))
+    assert client.session[ACTIVE_AT]
+    session = client.session
+    del session[ACTIVE_AT]
+    session.save()
+    assert opened(client, reverse("notifications"))["Location"] == LOCK, "nothing is known of it"
+    assert client.get(LOCK).status_code == 200
+
+
+def test_a_lock_of_zero_minutes_never_locks(station: Client, egon: User, settings: object) -> None:
     settings.REVIEW_LOCK_MINUTES = 0  # type: ignore[attr-defined]
     gone_for(station, 10**6)
     assert station.get(reverse("verify")).status_code == 200
+    client = handed_over(station)
+    gone_for(client, 10**6)
+    assert opened(client, reverse("notifications")).status_code == 200
 
 
 def test_a_link_to_the_door_does_not_lock(station: Client) -> None:

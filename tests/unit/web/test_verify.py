@@ -1,6 +1,7 @@
 """The verification station through its pages: what is handed out, said, undone, and hidden."""
 
 import json
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from inspection.models import (
     Inspection,
@@ -110,6 +112,29 @@ def test_a_review_is_said_undone_and_said_again(inspector: Client, parts: list[I
     assert changed.status_code == 200
 
 
+def test_an_undone_part_is_on_one_desk(inspector: Client, parts: list[Inspection]) -> None:
+    part = parts[0]
+    inspector.get(reverse("verify"))
+    said = say(inspector, part, state="DefectConfirmed").json()
+    undone = inspector.post(reverse("review_undo", args=[said["review"]]), headers=JSON).json()
+    assert undone["held"] is True
+    other = signed_in(UserFactory(role=Role.INSPECTOR))
+    assert "station-part" not in other.post(reverse("verify_parts")).content.decode()
+    kept = inspector.post(reverse("verify_claims"), {"keep": str(part.pk)}).json()["kept"]
+    assert kept == [str(part.pk)], "it does not vanish from the page that shows it"
+
+
+def test_an_undo_says_that_another_has_the_part(inspector: Client, parts: list[Inspection]) -> None:
+    said = say(inspector, parts[0], state="DefectConfirmed").json()
+    other = UserFactory(role=Role.INSPECTOR)
+    ReviewClaim.objects.create(
+        inspection=parts[0], holder=other, expires_at=timezone.now() + timedelta(minutes=1)
+    )
+    undone = inspector.post(reverse("review_undo", args=[said["review"]]), headers=JSON)
+    assert (undone.status_code, undone.json()["held"]) == (200, False)
+    assert ReviewClaim.objects.get().holder == other
+
+
 @pytest.mark.parametrize(
     ("data", "status", "field"),
     [
@@ -198,6 +223,9 @@ class TestBlind:
         shown = page[start : page.index("</article>", start)]
         for secret in ("coil", "first-inspector", "1.2", "heatmap", "restored", "v-fail", "Failed"):
             assert secret not in shown, secret
+        first = drawn.reviews.get()
+        for judged in ("data-seen", ReviewState.CONFIRMED, first.created_at.isoformat()):
+            assert judged not in shown, judged
         pictures = json.loads(unescape(shown.split('data-pictures="')[1].split('"')[0]))
         assert pictures[0]["regions"] == []
         assert reverse("inspection", args=[drawn.pk]) not in shown

@@ -81,9 +81,13 @@ const WORDS = { queued: say("job_queued"), paused: say("job_paused"), cancelling
 const goes = (job) => ["running", "queued", "paused", "cancelling"].includes(job.state)
   || (["open", "scoring"].includes(job.state) && job.fraction !== null && job.fraction < 1); // a batch
 
+function titleOf(job) {
+  if (job.kind === "upload") return say("job_upload", { place: job.title });
+  return job.kind === "training" ? say("job_training", { n: job.number, product: job.title }) : job.title;
+}
+
 function line(job) {
-  const title = job.kind === "upload" ? say("job_upload", { place: job.title }) : job.title;
-  const parts = [make("a", { href: job.url }, make("b", {}, title))];
+  const parts = [make("a", { href: job.url }, make("b", {}, titleOf(job)))];
   if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
     parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, job.kind === "batch" ? say("scored_of", { n: job.scored, total: job.total }) : percent(job.fraction)));
   const word = WORDS[job.state] || (job.eta_s ? say("left", { time: duration(job.eta_s) }) : "");

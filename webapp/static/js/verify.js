@@ -94,13 +94,14 @@ async function ask() {
 
 async function renew() {
   if (idle() > RENEW_MS * 4) return; // nobody is here: others may have the parts
+  const asked = open(); // what comes back meanwhile was not asked about
   try {
-    const answer = await postJson(root.dataset.claims, { keep: open().map((part) => part.id).join(","), active: idle() < RENEW_MS ? "1" : "" });
+    const answer = await postJson(root.dataset.claims, { keep: asked.map((part) => part.id).join(","), active: idle() < RENEW_MS ? "1" : "" });
     for (const [name, n] of Object.entries(answer.counts)) for (const place of $$(`[data-count="${name}"]`)) place.textContent = n;
     $("#count-left").textContent = answer.counts.left;
     $("#count-today").textContent = answer.counts.today;
     const kept = new Set(answer.kept);
-    for (const lost of open().filter((part) => !kept.has(part.id))) remove(lost);
+    for (const lost of open().filter((part) => asked.includes(part) && !kept.has(part.id))) remove(lost);
   } catch (error) { failed(error); }
 }
 
@@ -117,8 +118,9 @@ function decide(state) {
   const part = parts[at];
   if (!part || part.decided) return;
   part.comment = $("#comment").value;
-  const { seen, seenAt } = part.el.dataset;
-  const sent = postJson(part.el.dataset.review, { state, seen, seen_at: seenAt, reason: part.reason, comment: part.comment, look });
+  const { seen, seenAt } = part.el.dataset; // a blind second look has seen nothing
+  const known = seen === undefined ? {} : { seen, seen_at: seenAt };
+  const sent = postJson(part.el.dataset.review, { state, ...known, reason: part.reason, comment: part.comment, look });
   part.decided = { state, sent };
   count(-1, 1);
   nextOpen();
@@ -127,13 +129,18 @@ function decide(state) {
 
 function said(part, answer) {
   part.decided.review = answer.review;
-  Object.assign(part.el.dataset, { seen: answer.seen ?? part.el.dataset.seen, seenAt: answer.seen_at ?? part.el.dataset.seenAt });
+  saw(part, answer);
   const line = $(".station-said", part.el);
   line.textContent = [answer.word, answer.first].filter(Boolean).join(" · ");
   line.hidden = false;
   if (answer.agrees === false) tell(`${answer.first}. ${say("you_said", { state: answer.word })}`, "v-review");
   const name = $(".station-name", part.el).textContent;
   lastLine({ review: answer.review, part: part.id, word: answer.word, name, thumb: part.pictures[0]?.thumb, reason: $("[aria-checked=true]", part.el)?.lastChild.textContent.trim() });
+}
+
+/** What the server says of the part now is what is on the screen. */
+function saw(part, answer) {
+  if ("seen" in answer) Object.assign(part.el.dataset, { seen: answer.seen, seenAt: answer.seen_at });
 }
 
 function refused(part, error) {
@@ -175,14 +182,23 @@ async function undo(line) {
     item.remove();
     count(1, -1);
     const part = parts.find((one) => one.id === item.dataset.of);
-    if (!part) { at = parts.length; await ask(); }
+    if (!part) await wanted(item.dataset.of, answer.held);
     else {
       part.decided = null;
-      Object.assign(part.el.dataset, { seen: answer.seen ?? "", seenAt: answer.seen_at ?? "" });
+      saw(part, answer);
       $(".station-said", part.el).hidden = true;
       show(parts.indexOf(part));
+      if (!answer.held) remove(part);
     }
   } catch (error) { item.disabled = false; failed(error); }
+}
+
+/** An undone part that is not on this page is asked for; one that does not come is for others. */
+async function wanted(id, held) {
+  at = parts.length;
+  await ask();
+  if (!held) tell(say("taken_over"), "v-review");
+  else if (!asking && !parts.some((part) => part.id === id)) await postJson(root.dataset.claims, { drop: id }).catch(() => {});
 }
 
 function choose(button) {
