@@ -24,6 +24,7 @@ from ml.bench.figure import draw
 from ml.bench.rows import Row, Table, locked
 from ml.bench.run import Bench, rows_asked, run_bench
 from ml.bench.training import INTERRUPTED, Recipe
+from ml.commands import weights
 from ml.events import Emitter
 from ml.methods import METHODS
 from ml.presets import PRESETS
@@ -102,9 +103,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--work", type=Path, metavar="DIR", help="folder of the training runs (default: FILE.work)"
     )
-    p.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with installed weights files"
-    )
+    weights.add_option(p)
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--device", default="auto")
     p.add_argument(
@@ -132,6 +131,8 @@ def main(argv: Sequence[str]) -> int:
     emitter = BenchEmitter(as_json=not sys.stdout.isatty())
     try:
         bench = _bench(arguments)
+        if told := weights.warning(bench.recipe.weights):
+            emitter.emit("log", level="warning", message=told)
         devices.limit(arguments.threads, 0)
         with sigterm_as_interrupt(), locked(bench.work):
             failed = run_bench(bench, emitter)
@@ -150,6 +151,10 @@ def _bench(arguments: argparse.Namespace) -> Bench:
         value = getattr(arguments, name)
         if value is not None and value <= 0:
             raise BenchError(f"--{name} must be more than 0.")
+    try:
+        folder = weights.chosen(arguments.weights)
+    except ValueError as error:
+        raise BenchError(str(error)) from error
     table = Table(arguments.json)
     table.rows()  # a file that is no table is refused before anything is trained
     table.path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +163,7 @@ def _bench(arguments: argparse.Namespace) -> Bench:
         arguments.preset,
         arguments.budget,
         arguments.steps,
-        arguments.weights,
+        folder,
         arguments.threads,
         arguments.device,
     )

@@ -295,6 +295,8 @@ def test_the_table_has_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     assert "–" in lines[1].split()
     assert "10 min" in lines[2]
     assert "9 steps" in lines[1]
+    assert report.setting({**one, "backbone": "squeezenet1_1"}) == "tiny, 9 steps, squeezenet1_1"
+    assert report.setting({**one, "backbone": "ssl_encoder"}).endswith("ssl_encoder (stand-in)")
 
 
 def test_pairs_are_compared_where_both_were_scored(
