@@ -193,7 +193,8 @@ class _Masks:
         inside = path.relative_to(self.folder).parent.parts
         above = [self.root, self.folder]
         near = [path.parent] if len(inside) == 1 else [path.parent, path.parent.parent]
-        places = [*((one, inside) for one in above), *((one, ()) for one in near)]
+        places: list[tuple[Path, tuple[str, ...]]] = [(one, inside) for one in above]
+        places += [(one, ()) for one in near]
         for one, way in places:
             if mask := _mask_of(self._inside(one), way, path.stem):
                 return mask

@@ -106,12 +106,15 @@ def parser() -> argparse.ArgumentParser:
     weights.add_option(p)
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--device", default="auto")
-    p.add_argument(
+    figure = p.add_mutually_exclusive_group()
+    figure.add_argument(
         "--figure",
         type=Path,
         metavar="PNG",
-        help="write a picture of the first seed's restorations and maps",
+        help="where to put the picture of the first seed's restorations and maps (default: beside "
+        "FILE, as .png)",
     )
+    figure.add_argument("--no-figure", action="store_true", help="write no such picture")
     return p  # fmt: skip
 
 
@@ -136,7 +139,8 @@ def main(argv: Sequence[str]) -> int:
         devices.limit(arguments.threads, 0)
         with sigterm_as_interrupt(), locked(bench.work):
             failed = run_bench(bench, emitter)
-            _tell(bench, emitter, arguments.figure)
+            figure = arguments.figure or arguments.json.with_suffix(".png")
+            _tell(bench, emitter, None if arguments.no_figure else figure)
     except BenchError as error:
         emitter.emit("error", code="bench", message=str(error))
         return 2
@@ -177,7 +181,12 @@ def _tell(bench: Bench, emitter: Emitter, figure: Path | None) -> None:
     rows = rows_asked(bench)
     if not rows:
         return
-    summary, differences = summaries(rows), paired_differences(bench.table, rows)
+    summary = summaries(rows)
+
+    def warn(message: str) -> None:
+        emitter.emit("log", level="warning", message=message)
+
+    differences = paired_differences(bench.table, rows, warn)
     emitter.emit("summary", table=summary, pairs=differences)
     layers = [
         f"Eq. 7 of {r['dataset']}, paper, seed {r['seed']}, by layer of SqueezeNet: "
