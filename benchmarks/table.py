@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
             f"{len(older)} rows are of an older scoring and not judged; --run measures them again"
         )
     rows = [r for r in rows if up_to_date(r)]
-    differences = paired_differences(table, rows)
+    differences = paired_differences(table, rows, print)
     if rows:
         print(report.table(summaries(rows)), report.pairs(differences), sep="\n\n")
     result = judge(rows, differences)
