@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         measure(TABLE, (SET,), METHODS, BUDGET, SEEDS)
     table = Table(TABLE)
     rows = [r for r in table.rows() if r["method"] in METHODS and r["budget_minutes"] == BUDGET]
-    differences = paired_differences(table, rows)
+    differences = paired_differences(table, rows, print)
     if rows:
         print(report.table(summaries(rows)), report.pairs(differences), sep="\n\n")
     result = judge(differences)

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
             f"{len(older)} rows are of an older scoring and not judged; --run measures them again"
         )
     rows = [r for r in rows if up_to_date(r)]
-    differences = paired_differences(table, rows)
+    differences = paired_differences(table, rows, print)
     if rows:
         print(report.table(summaries(rows)), report.pairs(differences), sep="\n\n")
     result = judge(rows, differences)
@@ -84,10 +84,12 @@ def measure(
     """Train and measure the rows that are missing; what fails is missing from the judgement."""
     shared = Path(os.environ.get("KINTSUGI_SHARED", HERE.parent.parent / "shared"))
     folders = [str(shared / "data" / name) for name in sets]
+    work = HERE.parent / "var" / "bench" / path.stem
+    figure = work / f"{'-'.join(methods)}.png"
     command = [
         sys.executable, "-m", "ml", "bench", "--data", *folders, "--methods", ",".join(methods),
         "--preset", "compact", "--budget", str(budget), "--seeds", str(seeds),
-        "--json", str(path), "--work", str(HERE.parent / "var" / "bench" / path.stem),
+        "--json", str(path), "--work", str(work), "--figure", str(figure),
         "--weights", str(shared / "weights"), "--threads", "2",
     ]  # fmt: skip
     subprocess.run(command, cwd=HERE.parent, check=False)

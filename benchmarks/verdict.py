@@ -57,7 +57,7 @@ def prepared() -> tuple[Path, Path]:
         make_demo_pictures(pictures, Counts(train=GOOD, good=60, per_kind=1))
     if not (model / "model" / "manifest.json").is_file():
         command = [sys.executable, "-m", "ml", "train", "--data", str(pictures / "train" / "good")]
-        command += ["--out", str(model), "--preset", PRESET, "--steps", "20"]
+        command += ["--out", str(model), "--preset", PRESET, "--steps", "20", "--weights", "none"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         (model / "state.json").write_text('{"train": [], "calibration": []}')
     return pictures, model

@@ -13,6 +13,11 @@ from ml import distributed
 WARMUP = 20
 EMA_DECAY = 0.995
 CLIP_NORM = 1.0
+MOST_SKIPPED = 20  # steps in a row
+
+
+class Diverged(Exception):
+    """Training that leads nowhere: the message says so."""
 
 
 def step_seed(seed: int, stage: str, step: int) -> int:
@@ -57,18 +62,43 @@ class Optimised:
             self.parameters, lr=peak, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
         )
         self.average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.skipped = self.in_a_row = 0  # steps whose gradient was not finite
 
     def update(self, loss: Tensor, step: int, steps: int | None) -> float:
-        """One step down the gradient; returns its norm before clipping."""
+        """One step down the gradient; returns its norm before clipping.
+
+        A step whose gradient is not finite is skipped, since it would spoil the weights for good.
+        Raises Diverged where too many follow each other.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, steps, self.peak)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         distributed.average_gradients(self.parameters)
         norm = float(nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM))
+        if not math.isfinite(norm):
+            self._skip()
+            return norm
+        self.in_a_row = 0
         self.optimizer.step()
         self._update_average(step)
         return norm
+
+    @torch.no_grad()
+    def _skip(self) -> None:
+        """Leave weights, momenta and average as they are; running statistics that the forward pass
+        spoilt become the average's."""
+        self.skipped += 1
+        self.in_a_row += 1
+        if self.in_a_row >= MOST_SKIPPED:
+            raise Diverged(
+                f"The training diverged: in {self.in_a_row} steps in a row the gradient was not "
+                "finite. Start a new run with another seed or preset; if that fails too, look for "
+                "unusual pictures among those to learn from."
+            )
+        for name, buffer in self.model.named_buffers():
+            if name in self.average and not bool(buffer.isfinite().all()):
+                buffer.copy_(self.average[name])
 
     @torch.no_grad()
     def _update_average(self, step: int) -> None:

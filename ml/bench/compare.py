@@ -25,6 +25,10 @@ COLUMNS = (
 PAIRS = (("fused", "memory"), ("fused", "paper"), ("paper", "paper-nossl"))
 DRAWS = 2000
 LEVEL = 0.95
+OTHERS = (
+    "{first} and {second} of {dataset} were scored on other pictures and are not compared; measure "
+    "one of them again, into another --json."
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,16 @@ def summaries(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One entry for each data set, method and setting: mean and deviation over its seeds."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["dataset"], row["method"], *setting_of(row)), []).append(row)
+        of = (row["dataset"], _content(row, rows), row["method"], *setting_of(row))
+        groups.setdefault(of, []).append(row)
     return [_summary(group) for group in groups.values()]
+
+
+def _content(row: Row, rows: Sequence[Row]) -> str | None:
+    """Which pictures a row was measured on. Rows from before this was noted belong to the only
+    ones of their data set's name, where there are no others."""
+    of_name = {r["content"] for r in rows if r["dataset"] == row["dataset"] and r.get("content")}
+    return row.get("content") or (of_name.pop() if len(of_name) == 1 else None)
 
 
 def _summary(rows: list[Row]) -> dict[str, Any]:
@@ -106,27 +118,38 @@ def recall_at_tnr60(scores: FloatArray, defects: BoolArray) -> float:
     return recall_at_tnr(scores, defects).recall
 
 
-def paired_differences(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every pair of `PAIRS` that the rows hold, for each data set and setting."""
+def paired_differences(
+    table: Table, rows: Sequence[Row], warn: Callable[[str], object] | None = None
+) -> list[dict[str, Any]]:
+    """Every pair of `PAIRS` that the rows hold, for each data set and setting.
+
+    A pair that was scored on other pictures is left out, which is told to `warn`.
+    """
     found = []
-    for dataset, setting in dict.fromkeys((r["dataset"], setting_of(r)) for r in rows):
-        here = [r for r in rows if r["dataset"] == dataset and setting_of(r) == setting]
+    kinds = [(r["dataset"], _content(r, rows), setting_of(r)) for r in rows]
+    for kind in dict.fromkeys(kinds):
+        here = [r for r, of in zip(rows, kinds, strict=True) if of == kind]
         for pair in PAIRS:
             by_seed = [{r["seed"]: r for r in here if r["method"] == method} for method in pair]
             seeds = sorted(set(by_seed[0]) & set(by_seed[1]))
             if seeds:
                 rows_of = [[one[seed] for seed in seeds] for one in by_seed]
-                found.append(_compare(table, pair, rows_of, seeds))
+                compared = _compare(table, pair, rows_of, seeds)
+                if compared:
+                    found.append(compared)
+                elif warn:
+                    warn(OTHERS.format(first=pair[0], second=pair[1], dataset=kind[0]))
     return found
 
 
 def _compare(
     table: Table, pair: tuple[str, str], rows: list[list[Row]], seeds: list[int]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
+    """One pair, or None where the two were not scored on the same pictures."""
     first, second = ([table.scores(row) for row in side] for side in rows)
     names = first[0].names
     if any(one.names != names for one in (*first, *second)):
-        raise ValueError(f"The rows of {pair[0]} and {pair[1]} were scored on other pictures.")
+        return None
     a, b = (np.stack([one.scores for one in side]) for side in (first, second))
     defects = first[0].defects
     one = rows[0][0]
@@ -135,6 +158,7 @@ def _compare(
         "preset": one["preset"],
         "budget_minutes": one["budget_minutes"],
         "steps_asked": one["steps_asked"],
+        "backbone": one.get("backbone"),
         "pair": f"{pair[0]} − {pair[1]}",
         "seeds": seeds,
         "draws": DRAWS,

@@ -2,15 +2,20 @@
 
 `train/good`, `test/good`, `test/<kind of defect>`, and where there are any the defects' masks in
 `ground_truth/<kind>`, named like the picture with or without `_mask`, or, where a picture has
-several, in a folder of its name. Good parts may also be called
-`ok` (BTAD) or `normal`, and lie in the folder itself beside `test`. VisA as it is published
-(`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split_csv/1cls.csv`.
+several, in a folder of its name. Masks may also lie flat in `ground_truth`, and in a folder of
+masks inside `test` or beside the pictures (MVTec 3D-AD: `test/<kind>/rgb` and `gt`). Good parts may
+also be called `ok` (BTAD) or `normal`, and lie in the folder itself beside `test`. VisA as it is
+published (`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split_csv/1cls.csv`.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +32,8 @@ from ml.commands.folders import (
     marked,
     masks_beside,
     pictures_under,
+    refused_under,
+    without_masks,
 )
 from ml.data.dataset import MAX_PIXELS
 from ml.data.pictures import PictureError, inspect_picture
@@ -36,6 +43,7 @@ EDGE = 512  # long edge at which maps and masks meet; larger masks would cost me
 # Pixels of a whole test set at most: the figures of maps take about 70 bytes for each.
 MOST_PIXELS = 64_000_000
 LEAST_EDGE = 64
+DIGITS = 16  # of a digest: enough for a name
 SHAPE = 0.02  # by how much a mask's aspect ratio may differ from its picture's
 
 
@@ -63,14 +71,17 @@ class TestPicture:
 class BenchSet:
     """A set's name, its training normals and its test pictures in the order of their names.
 
-    left_out: test pictures that cannot be read.
+    content: a digest of names and sizes, which tells sets of one name apart. left_out: test
+    pictures that cannot be read. notes: sentences on what in the folder is not tested.
     """
 
     name: str
     root: Path
     train: list[Path]
     test: list[TestPicture]
+    content: str = ""
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def defects(self) -> NDArray[np.bool_]:
@@ -98,7 +109,30 @@ def read_set(root: Path) -> BenchSet:
                 f"{root}: {what}; the bench needs MVTec AD's layout: train/good, test/good, "
                 "test/<kind of defect> (good may be called ok or normal)."
             )
-    return BenchSet(root.name, root, train, test)
+    content = content_of(root, [*train, *(picture.path for picture in test)])
+    return BenchSet(root.name, root, train, test, content, notes=_notes(root, test))
+
+
+def content_of(root: Path, pictures: Iterable[Path]) -> str:
+    """A digest of where pictures lie below a folder and how many bytes each has."""
+    digest = hashlib.sha256()
+    for path in sorted(pictures):
+        size = path.stat().st_size if path.is_file() else -1
+        digest.update(f"{os.path.relpath(path, root)}\0{size}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:DIGITS]
+
+
+def _notes(root: Path, test: list[TestPicture]) -> tuple[str, ...]:
+    """What is under a set's root and not tested, where that may be meant otherwise."""
+    notes = []
+    masks = child(child(root, "test") or root / "test", *MASK_FOLDERS)
+    if masks and not any(p.mask and p.mask.is_relative_to(masks) for p in test):
+        notes.append(
+            f"{masks} is taken for a folder of masks and is not tested; where it holds pictures of "
+            "defects, give it another name."
+        )
+    refused = refused_under(root)
+    return (*notes, refused) if refused else tuple(notes)
 
 
 def read_sets(roots: list[Path]) -> list[BenchSet]:
@@ -116,29 +150,64 @@ def _laid_out(root: Path) -> tuple[list[Path], list[TestPicture]]:
     folder = child(root, "test") or root / "test"
     pictures = pictures_under(folder)
     beside = masks_beside(pictures)
-    masks = set(beside.values())
+    shown = [
+        path for path in without_masks(folder, pictures) if path.parent != folder or path in beside
+    ]
+    masks = _Masks(root, folder, shown)
     try:
         train = good_pictures(root)
-        test = [
-            _test_picture(root, folder, path, beside.get(path))
-            for path in pictures
-            if path not in masks and (path.parent != folder or path in beside)
-        ]
+        test = [_test_picture(folder, path, beside.get(path), masks.of) for path in shown]
     except ValueError as error:
         raise BenchError(str(error)) from error
     return train, test
 
 
-def _test_picture(root: Path, folder: Path, path: Path, beside: Path | None) -> TestPicture:
+def _test_picture(
+    folder: Path, path: Path, beside: Path | None, find: Callable[[Path], Path | None]
+) -> TestPicture:
+    """One picture below the folder `test`; `find` looks for its mask, which may lie beside it."""
     inside = path.relative_to(folder)
     if path.parent == folder and beside:  # KolektorSDD2: what is good only the masks say
         defect = marked(beside)
         return TestPicture(inside.as_posix(), path, "defect" if defect else GOOD, beside)
     kind = _kind(inside.parts[0])
-    mask = None
-    if kind != GOOD:
-        mask = beside or _mask_of(child(root, *MASK_FOLDERS), inside.parent.parts, path.stem)
+    mask = None if kind == GOOD else beside or find(path)
     return TestPicture(inside.as_posix(), path, kind, mask)
+
+
+class _Masks:
+    """Finds the masks of defects in `test` (`folder`), wherever masks are put.
+
+    Flat among the masks of all kinds one is found by its name alone, so that no two defects may
+    have that name.
+    """
+
+    def __init__(self, root: Path, folder: Path, pictures: Sequence[Path]) -> None:
+        self.root, self.folder = root, folder
+        kinds = ((path, path.relative_to(folder).parts[0]) for path in pictures)
+        self.defects = Counter(path.stem for path, kind in kinds if _kind(kind) != GOOD)
+        self.known: dict[Path, Path | None] = {}
+
+    def of(self, path: Path) -> Path | None:
+        """The mask of one picture: a file, or a folder of several."""
+        inside = path.relative_to(self.folder).parent.parts
+        above = [self.root, self.folder]
+        near = [path.parent] if len(inside) == 1 else [path.parent, path.parent.parent]
+        places: list[tuple[Path, tuple[str, ...]]] = [(one, inside) for one in above]
+        places += [(one, ()) for one in near]
+        for one, way in places:
+            if mask := _mask_of(self._inside(one), way, path.stem):
+                return mask
+        if self.defects[path.stem] > 1:
+            return None
+        flat = (truth for one in above if (truth := self._inside(one)))
+        return next((mask for truth in flat if (mask := _file_of(truth, path.stem))), None)
+
+    def _inside(self, folder: Path) -> Path | None:
+        """The folder of masks in a folder."""
+        if folder not in self.known:
+            self.known[folder] = child(folder, *MASK_FOLDERS)
+        return self.known[folder]
 
 
 def _kind(folder: str) -> str:
@@ -151,12 +220,18 @@ def _mask_of(truth: Path | None, inside: tuple[str, ...], stem: str) -> Path | N
         truth = truth and child(truth, name.lower())
     if truth is None:
         return None
+    if found := _file_of(truth, stem):
+        return found
+    several = truth / stem
+    return several if several.is_dir() and pictures_under(several) else None
+
+
+def _file_of(truth: Path, stem: str) -> Path | None:
+    """The mask of a picture's name in a folder, whatever its format."""
     names = (f"{stem}{ending}" for ending in ("_mask", "", "_label", "_gt", "_GT"))
     suffixes = [s for suffix in sorted(SUFFIXES) for s in (suffix, suffix.upper())]
     candidates = (truth / f"{name}{suffix}" for name in names for suffix in suffixes)
-    several = truth / stem
-    found = next((path for path in candidates if path.is_file()), None)
-    return found or (several if several.is_dir() and pictures_under(several) else None)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _divided(root: Path, images: Path) -> tuple[list[Path], list[TestPicture]]:
@@ -191,7 +266,7 @@ def checked(data: BenchSet) -> tuple[BenchSet, list[str]]:
     Every test picture and mask is opened, so that a damaged one shows before a long training and
     not after it. Raises BenchError where no normals or no defects are left.
     """
-    test, left_out, said = [], [], []
+    test, left_out, said = [], [], [*data.notes]
     for one in data.test:
         try:
             info = inspect_picture(one.path, MAX_PIXELS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -69,20 +68,14 @@ def measure(
     tick: Callable[[int, int], None],
     show: Callable[[Shown], None],
 ) -> Measured:
-    """Score the set's test pictures and the run's calibration normals.
+    """Score the set's test pictures; what the run's calibration normals scored the model keeps.
 
     `tick(done, total)` follows each picture; `show` gets the first picture of every kind.
     """
     scorer = Scorer.load(model, weights_dir=weights, device=device)
     probe = Probe(scorer, weights)
-    # A model that works by tiles keeps every score that it gives; to look again at all its normals
-    # would take as long as its calibration did.
-    normals = [] if scorer.large else _calibration_normals(model.parent, data)
-    total = len(normals) + len(data.test)
-    calibration = []
-    for path in normals:
-        calibration.append(scorer.score_one(open_picture(path, MAX_PIXELS)).scores)
-        tick(len(calibration), total)
+    if not scorer.large:  # the first look of a process takes longer, and is not timed
+        scorer.score_one(open_picture(data.test[0].path, MAX_PIXELS))
     found: list[_Found] = []
     kinds_shown = set()
     for one in data.test:
@@ -91,13 +84,13 @@ def measure(
         if one.kind not in kinds_shown:
             kinds_shown.add(one.kind)
             show(Shown(one, scored.view, scored.restored, result.maps))
-        tick(len(normals) + len(found), total)
+        tick(len(found), len(data.test))
     return Measured(
         scorer.manifest,
         probe.parameters,
         _speeds([f.seconds for f in found]),
         _columns([f.scores for f in found]),
-        _columns(calibration) if calibration else _kept(scorer.manifest),
+        calibration_of(scorer.manifest),
         {name: [f.maps[name] for f in found] for name in found[0].maps},
         [f.mask for f in found],
     )
@@ -175,16 +168,12 @@ def _maps_by_tiles(scorer: Scorer, scored: ScoredPicture, first: list[Tensor]) -
     return {"memory": np.ascontiguousarray(first[0].cpu().numpy())}
 
 
-def _kept(manifest: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-    """The calibration normals' scores as the model keeps them, ascending."""
+def calibration_of(manifest: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """The calibration normals' scores as the model keeps them, ascending: never trained on, never
+    chosen by. The run scored them as its model scores the test pictures (its folder's name has the
+    scoring), and every score that is measured but Eq. 7 at other layers is among them."""
     kept = manifest["calibration"]
     return {k: np.array(v) for k, v in {"decision": kept["scores"], **kept["parts"]}.items()}
-
-
-def _calibration_normals(run: Path, data: BenchSet) -> list[Path]:
-    """The normals that the run set aside to calibrate: never trained on, never chosen by."""
-    state = json.loads((run / "state.json").read_text())
-    return [data.root / id_ for id_ in state["calibration"]]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ml.features import EncoderFeatures
+
 COLUMNS = {
     "recall_at_tnr60": ("Recall", 3),
     "tnr": ("TNR", 3),
@@ -40,10 +42,12 @@ def table(summaries: Sequence[dict[str, Any]]) -> str:
 
 
 def setting(one: dict[str, Any]) -> str:
-    """Preset and how long was trained."""
+    """Preset, how long was trained, and whose features judge."""
     budget = one["budget_minutes"]
     length = f"{budget:g} min" if budget is not None else f"{one['steps_asked']} steps"
-    return f"{one['preset']}, {length}"
+    backbone = one.get("backbone")
+    judge = f"{backbone} (stand-in)" if backbone == EncoderFeatures.name else backbone
+    return ", ".join(part for part in (one["preset"], length, judge) if part)
 
 
 def figure(value: dict[str, float | None], digits: int) -> str:

@@ -34,7 +34,8 @@ IDENTITY = ("picture", "kind", "defect", "score")
 class Key:
     """What makes two rows the same: then the second is not measured.
 
-    budget_minutes is None where `steps` were asked for, and the reverse.
+    budget_minutes is None where `steps` were asked for, and the reverse. content: which pictures
+    the data set holds, see `BenchSet`; empty where nobody asked, and then any.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class Key:
     budget_minutes: float | None
     steps: int | None
     weights: bool  # ImageNet weights installed, or the stand-in backbone
+    content: str = ""
 
     def of(self, row: Row) -> bool:
         """Whether a row is this one, as it would be measured today."""
@@ -52,7 +54,8 @@ class Key:
     def names(self, row: Row) -> bool:
         """Whether a row is this one, by whatever scoring."""
         setting = (self.preset, self.budget_minutes, self.steps, self.weights)
-        return identity_of(row) == (self.dataset, self.method, self.seed, *setting)
+        same = identity_of(row) == (self.dataset, self.method, self.seed, *setting)
+        return same and same_content(self.content, row.get("content"))
 
     @property
     def stem(self) -> str:
@@ -68,6 +71,12 @@ def up_to_date(row: Row) -> bool:
 def identity_of(row: Row) -> tuple[Any, ...]:
     """What tells one row of a table from the others, by whatever scoring: as in a Key."""
     return row["dataset"], row["method"], row["seed"], *setting_of(row)
+
+
+def same_content(one: str | None, other: str | None) -> bool:
+    """Whether two rows of one data set's name were measured on the same pictures; rows from before
+    this was noted are believed."""
+    return not one or not other or one == other
 
 
 def setting_of(row: Row) -> tuple[Any, ...]:
@@ -107,14 +116,17 @@ class Table:
             others = [
                 one
                 for one in data["rows"]
-                if up_to_date(one) or identity_of(one) != identity_of(row)
+                if up_to_date(one)
+                or identity_of(one) != identity_of(row)
+                or not same_content(one.get("content"), row.get("content"))
             ]
             write_json(self.path, {**data, "rows": [*others, row]})
 
-    def plan_for(self, about: str) -> dict[str, int]:
+    def plan_for(self, *names: str) -> dict[str, int]:
         """Steps by stage that a budget was turned into, for runs that differ in the seed alone;
-        empty before the first of them."""
-        return dict(self._read().get("plans", {}).get(about, {}))
+        empty before the first of them. Of several names the first that is known counts."""
+        plans = self._read().get("plans", {})
+        return dict(next((plans[name] for name in names if name in plans), {}))
 
     def keep_plan(self, about: str, plan: Mapping[str, int]) -> None:
         """Store the first run's plan, so that the other seeds train as long."""
@@ -129,7 +141,8 @@ class Table:
         if f"{key.stem}.csv" not in taken:
             return key.stem
         how = f"{key.budget_minutes:g}min" if key.steps is None else f"{key.steps}steps"
-        return f"{key.stem}-{key.preset}-{how}{'' if key.weights else '-standin'}"
+        longer = f"{key.stem}-{key.preset}-{how}{'' if key.weights else '-standin'}"
+        return longer if f"{longer}.csv" not in taken else f"{longer}-{key.content}"
 
     def write_scores(self, stem: str, lines: Sequence[Mapping[str, Any]]) -> str:
         """Write the side file of a row atomically; returns its name.

@@ -51,7 +51,8 @@ class Bench:
         recipe = self.recipe
         budget = None if recipe.steps else float(recipe.budget_minutes)
         weights = installed(recipe.weights, SQUEEZENET_FILE) is not None
-        return Key(data.name, method, seed, recipe.preset, budget, recipe.steps, weights)
+        setting = (recipe.preset, budget, recipe.steps, weights)
+        return Key(data.name, method, seed, *setting, data.content)
 
     def wanted(self) -> list[Key]:
         """Every row that was asked for."""
@@ -164,7 +165,8 @@ def _train_and_measure(
             emitter.emit(event["event"], **fields, **about)
 
     same_but_seed = _plan_name(run)
-    plan = bench.table.plan_for(same_but_seed) if run.rows[0].steps is None else {}
+    known = (same_but_seed, _plan_name(run, with_content=False))
+    plan = bench.table.plan_for(*known) if run.rows[0].steps is None else {}
     model = train_row(folder, run.data, run.method, run.seed, bench.recipe, say, plan)
     state = json.loads((folder / "state.json").read_text())
     if run.rows[0].steps is None:
@@ -202,12 +204,16 @@ def _keep_row(
 
 
 def _folder_name(run: Run) -> str:
-    # With the scoring: a finished run of an older one is not scored as if it were of today's.
-    return f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}-v{SCORING}"
+    # With the pictures: another set of the same name is not taken for this one. With the scoring:
+    # a finished run of an older one is not scored as if it were of today's.
+    which = f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}"
+    return f"{which}-{run.data.content}-v{SCORING}"
 
 
-def _plan_name(run: Run) -> str:
-    return f"{run.data.name}-{run.method}-{_setting_name(run)}"
+def _plan_name(run: Run, *, with_content: bool = True) -> str:
+    # Without it in tables from before it was noted.
+    name = f"{run.data.name}-{run.method}-{_setting_name(run)}"
+    return f"{name}-{run.data.content}" if with_content else name
 
 
 def _setting_name(run: Run) -> str:
@@ -228,6 +234,7 @@ def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[s
         "budget_minutes": key.budget_minutes,
         "steps_asked": key.steps,
         "weights": key.weights,
+        "content": key.content,
         "steps": state["plan"].get("inpaint"),
         "trained_as": run.method,
         "scoring": SCORING,
@@ -236,7 +243,7 @@ def make_row(bench: Bench, run: Run, key: Key, measured: Measured, state: dict[s
         "score": own,
         "left_out": list(run.data.left_out),
         **_block(run.data, measured, own, _map_name(key.method, measured)),
-        "train_seconds": round(training_seconds(key.method, state), 1),
+        "train_seconds": round(training_seconds(key.method, state, stand_in=not key.weights), 1),
         "run_seconds": round(sum(state["seconds"].values()), 1),
         "images_per_second": round(_speed(key.method, measured), 3),
         "parameters": measured.parameters if METHODS[key.method].restores else 0,
@@ -292,11 +299,12 @@ def _layers(data: BenchSet, measured: Measured) -> dict[str, float]:
     }
 
 
-def training_seconds(method: str, state: dict[str, Any]) -> float:
-    """Seconds of the stages that the method itself needs, over all attempts."""
+def training_seconds(method: str, state: dict[str, Any], *, stand_in: bool = False) -> float:
+    """Seconds of the stages that the method itself needs, over all attempts. Where the pre-trained
+    encoder stands in for ImageNet weights every method needs it."""
     needs = METHODS[method]
     unneeded = {
-        "pretrain": not needs.pretrains,
+        "pretrain": not needs.pretrains and not stand_in,
         "inpaint": needs.restores is None,
         "memory": not needs.memory,
     }

@@ -106,7 +106,7 @@ def _write_job(
         "threads": recipe.threads,
         "weights_dir": str(recipe.weights.resolve()) if recipe.weights else None,
         "few": True,  # a published set is as small as it is
-        "vetting": "keep",  # every method learns from the set as it was published
+        "vetting": "skip",  # every method learns from the set as it was published
         "min_free_gb": 1.0,
         "exit_with_parent": True,
     }

@@ -24,6 +24,7 @@ from ml.bench.figure import draw
 from ml.bench.rows import Row, Table, locked
 from ml.bench.run import Bench, rows_asked, run_bench
 from ml.bench.training import INTERRUPTED, Recipe
+from ml.commands import weights
 from ml.events import Emitter
 from ml.methods import METHODS
 from ml.presets import PRESETS
@@ -102,17 +103,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--work", type=Path, metavar="DIR", help="folder of the training runs (default: FILE.work)"
     )
-    p.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with installed weights files"
-    )
+    weights.add_option(p)
     p.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     p.add_argument("--device", default="auto")
-    p.add_argument(
+    figure = p.add_mutually_exclusive_group()
+    figure.add_argument(
         "--figure",
         type=Path,
         metavar="PNG",
-        help="write a picture of the first seed's restorations and maps",
+        help="where to put the picture of the first seed's restorations and maps (default: beside "
+        "FILE, as .png)",
     )
+    figure.add_argument("--no-figure", action="store_true", help="write no such picture")
     return p  # fmt: skip
 
 
@@ -132,10 +134,13 @@ def main(argv: Sequence[str]) -> int:
     emitter = BenchEmitter(as_json=not sys.stdout.isatty())
     try:
         bench = _bench(arguments)
+        if told := weights.warning(bench.recipe.weights):
+            emitter.emit("log", level="warning", message=told)
         devices.limit(arguments.threads, 0)
         with sigterm_as_interrupt(), locked(bench.work):
             failed = run_bench(bench, emitter)
-            _tell(bench, emitter, arguments.figure)
+            figure = arguments.figure or arguments.json.with_suffix(".png")
+            _tell(bench, emitter, None if arguments.no_figure else figure)
     except BenchError as error:
         emitter.emit("error", code="bench", message=str(error))
         return 2
@@ -150,6 +155,10 @@ def _bench(arguments: argparse.Namespace) -> Bench:
         value = getattr(arguments, name)
         if value is not None and value <= 0:
             raise BenchError(f"--{name} must be more than 0.")
+    try:
+        folder = weights.chosen(arguments.weights)
+    except ValueError as error:
+        raise BenchError(str(error)) from error
     table = Table(arguments.json)
     table.rows()  # a file that is no table is refused before anything is trained
     table.path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +167,7 @@ def _bench(arguments: argparse.Namespace) -> Bench:
         arguments.preset,
         arguments.budget,
         arguments.steps,
-        arguments.weights,
+        folder,
         arguments.threads,
         arguments.device,
     )
@@ -172,7 +181,12 @@ def _tell(bench: Bench, emitter: Emitter, figure: Path | None) -> None:
     rows = rows_asked(bench)
     if not rows:
         return
-    summary, differences = summaries(rows), paired_differences(bench.table, rows)
+    summary = summaries(rows)
+
+    def warn(message: str) -> None:
+        emitter.emit("log", level="warning", message=message)
+
+    differences = paired_differences(bench.table, rows, warn)
     emitter.emit("summary", table=summary, pairs=differences)
     layers = [
         f"Eq. 7 of {r['dataset']}, paper, seed {r['seed']}, by layer of SqueezeNet: "

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+# Pictures too, but of formats that are not opened (see ml.data.pictures).
+REFUSED = frozenset({".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl"})
 # What the folder of good parts is called: by MVTec AD, by BTAD, by VisA.
 GOOD_NAMES = ("good", "ok", "normal")
 MASK_FOLDERS = ("ground_truth", "groundtruth", "gt", "masks", "mask", "labels", "label")
@@ -20,11 +22,28 @@ MASK_ENDINGS = ("_mask", "_label", "_gt")
 def pictures_under(root: Path) -> list[Path]:
     """Every picture file under a folder, sorted; or the file itself.
 
-    Hidden files and folders are passed over: systems and editors leave them, no camera does.
-    Linked folders count as folders.
+    Hidden files and folders are passed over: systems and editors leave them, no camera does. So
+    are maps of points in `xyz` beside pictures in `rgb` (MVTec 3D-AD). Linked folders count as
+    folders.
     """
     if root.is_file():
         return [root]
+    return [path for path in _files_under(root) if path.suffix.lower() in SUFFIXES]
+
+
+def refused_under(root: Path) -> str | None:
+    """A sentence on pictures under a folder in formats that are not accepted, if there are any."""
+    found = [path for path in _files_under(root) if path.suffix.lower() in REFUSED]
+    if not found:
+        return None
+    return (
+        f"{len(found)} pictures in {root} are left out, such as {found[0].relative_to(root)}: "
+        "their format is not accepted. Save them as PNG, JPEG, TIFF or BMP."
+    )
+
+
+def _files_under(root: Path) -> list[Path]:
+    """Every file that no system or editor left there, sorted."""
     found: list[Path] = []
     seen: set[str] = set()
     for folder, inside, files in os.walk(root, followlinks=True):
@@ -33,9 +52,10 @@ def pictures_under(root: Path) -> list[Path]:
             inside.clear()
             continue
         seen.add(real)
-        inside[:] = [name for name in inside if _shown(name)]
+        points = "xyz" if "rgb" in {name.lower() for name in inside} else None
+        inside[:] = [name for name in inside if _shown(name) and name.lower() != points]
         found += [Path(folder, name) for name in files if _shown(name)]
-    return sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(path for path in found if path.is_file())
 
 
 def without_masks(root: Path, pictures: list[Path]) -> list[Path]:

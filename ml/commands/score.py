@@ -18,8 +18,9 @@ from PIL import Image
 
 from ml import device as devices
 from ml.calibration import check_alpha, smallest_alpha
+from ml.commands import weights
 from ml.commands.cells import harmless
-from ml.commands.folders import pictures_under, without_masks
+from ml.commands.folders import pictures_under, refused_under, without_masks
 from ml.commands.progress import Counter
 from ml.data.dataset import MAX_PIXELS
 from ml.data.pictures import PictureError, open_picture
@@ -30,6 +31,10 @@ PARTS = ("inpainting", "memory", "fused", "published")
 FIELDS = ["picture", "score", "p_value", "verdict", "paper_score", *PARTS, "regions", "boxes",
           "error"]  # fmt: skip
 ALPHA = 0.05
+STAND_IN = (
+    "This model was trained without ImageNet weights; its own encoder stands in for them, and "
+    "scores are usually worse."
+)
 Line = dict[str, str | float | int | None]
 
 
@@ -49,9 +54,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"share of good parts that may fail (default {ALPHA}, or the smallest "
         "that the model's calibration supports)",
     )
-    p.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with installed weights files"
-    )
+    weights.add_option(p)
     p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int, help="CPU threads (default: all)")
     p.add_argument("--no-heatmaps", action="store_true")
@@ -65,18 +68,22 @@ def main(argv: Sequence[str]) -> int:
     devices.limit(arguments.threads, 0)
     emitter = Emitter(as_json=arguments.json or not sys.stdout.isatty())
     try:
-        scorer = Scorer.load(
-            arguments.model, weights_dir=arguments.weights, device=arguments.device
-        )
+        folder = weights.chosen(arguments.weights)
+        scorer = Scorer.load(arguments.model, weights_dir=folder, device=arguments.device)
         alpha = _alpha(arguments.alpha, scorer)
     except (ModelError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    if scorer.manifest["scoring_backbone"]["stand_in"]:
+        emitter.emit("log", level="warning", message=STAND_IN)
     pictures = pictures_under(arguments.data)
     paths = without_masks(arguments.data, pictures)
+    refused = refused_under(arguments.data)
     if not paths:
-        sys.stderr.write(f"There is no picture in {arguments.data}.\n")
+        sys.stderr.write(f"There is no picture in {arguments.data}. {refused or ''}".strip() + "\n")
         return 2
+    if refused:
+        emitter.emit("log", level="warning", message=refused)
     if masks := len(pictures) - len(paths):
         told = f"{masks} pictures are masks by their names or folders and are not scored."
         emitter.emit("log", level="warning", message=told)

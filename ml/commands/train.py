@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ml.commands import weights
 from ml.commands.training import add_options, carry_out, job_of
 from ml.events import Emitter
 from ml.methods import DEFAULT, METHODS
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 def _job(arguments: argparse.Namespace, emitter: Emitter) -> Job:
     if arguments.job:
         return Job.read(arguments.job)
-    return job_of(
+    job = job_of(
         arguments,
         emitter,
         method=arguments.method,
@@ -84,3 +85,6 @@ def _job(arguments: argparse.Namespace, emitter: Emitter) -> Job:
         vetting=arguments.vetting,
         vetted=arguments.vetted,
     )
+    if told := weights.warning(job.weights_dir):
+        emitter.emit("log", level="warning", message=told)
+    return job

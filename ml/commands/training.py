@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml.commands.folders import good_folder, good_pictures, pictures_under
+from ml.commands import weights
+from ml.commands.folders import good_folder, good_pictures, pictures_under, refused_under
 from ml.data.dataset import Source
 from ml.events import Emitter
 from ml.presets import PRESETS
@@ -25,9 +26,7 @@ def add_options(p: argparse.ArgumentParser, length: str) -> None:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (default auto)")
     p.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    p.add_argument(
-        "--weights", type=Path, metavar="DIR", help="folder with installed weights files"
-    )
+    weights.add_option(p)
     p.add_argument(
         "--few", action="store_true", help="learn from fewer than 60 good parts (5 at least)"
     )
@@ -50,9 +49,12 @@ def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
     if not root.exists():
         raise Refused("bad_job", f"There is no folder {arguments.data}.")
     try:
+        folder_of_weights = weights.chosen(arguments.weights)
         pictures = good_pictures(root)
     except ValueError as error:
         raise Refused("bad_job", str(error)) from error
+    if told := refused_under(root):
+        emitter.emit("log", level="warning", message=told)
     folder, all_there = good_folder(root), len(pictures_under(root))
     if len(pictures) != all_there:
         told = f"Good parts: {len(pictures)} pictures in {folder}, of {all_there} in {root}."
@@ -66,7 +68,7 @@ def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
         steps=arguments.steps,
         device=arguments.device,
         threads=arguments.threads,
-        weights_dir=arguments.weights,
+        weights_dir=folder_of_weights,
         few=arguments.few,
         **more,
     )

@@ -20,6 +20,7 @@ from torch import Tensor
 from ml.blur import gaussian_blur
 
 WORTH = 0.85  # aligned, normals must lie this much closer to their mean than before
+ALIKE = 1e-4  # mean difference of normals to their mean: a fortieth of a grey level
 MOST_SHIFT = 0.08  # of the picture's edge
 MOST_SHEAR = 0.10  # deviation of the linear part from the identity
 ROUNDS = 3
@@ -147,12 +148,16 @@ def fit(
 ) -> tuple[Aligner | None, float]:
     """An aligner for normals (n, 3, S, S) in 0..1, and the factor by which it brings them closer.
 
-    None where alignment is not worth it: parts that turn freely, textures, or parts that lie
-    still already. `tick(done, total)` follows each batch of each round.
+    None where alignment is not worth it: parts that turn freely, textures, parts that lie still
+    already, or pictures that do not differ at all. `tick(done, total)` follows each batch of each
+    round.
     """
     grey = images[:FIT_ON].mean(1, keepdim=True)
     before = template = grey.mean(0)
     moved = grey
+    apart = distance(grey, before).mean()
+    if apart < ALIKE:  # nothing to bring closer; the factor would be one of rounding errors
+        return None, 1.0
     batches = torch.split(grey, batch)
     for turn in range(ROUNDS):
         parts = []
@@ -162,5 +167,5 @@ def fit(
             parts.append(warp(part, register(part, template)))
         moved = torch.cat(parts)
         template = moved.mean(0)
-    ratio = float(distance(moved, template).mean() / distance(grey, before).mean().clamp(min=1e-9))
+    ratio = float(distance(moved, template).mean() / apart)
     return (Aligner(template) if ratio <= WORTH else None), ratio

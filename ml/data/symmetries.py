@@ -76,6 +76,11 @@ class Squares(Sequence[Tensor]):
         """The same pictures on a device."""
         return Squares(self.open, self.ids, self.symmetries, device)
 
+    @property
+    def owners(self) -> list[int]:
+        """The place in `ids` of the picture that each is a show of: all as they are come first."""
+        return list(range(len(self.ids))) * len(copies(self.symmetries))
+
     def __len__(self) -> int:
         return len(self.ids) * len(copies(self.symmetries))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from ml.commands.folders import pictures_under
+from ml.commands import weights
+from ml.commands.folders import pictures_under, refused_under
 from ml.export.gate import ExportRefused, check, sidecar_of, write
 from ml.scoring.model_folder import ModelError
 from ml.scoring.scorer import Scorer
@@ -25,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("model", type=Path, help="model folder")
     p.add_argument("--out", type=Path, required=True, help="ONNX file to write")
     p.add_argument("--golden", type=Path, required=True, help="folder of pictures to compare on")
-    p.add_argument("--weights", type=Path, help="folder with installed weights files")
+    weights.add_option(p)
     p.add_argument("--check", action="store_true", help="check a file written before, write none")
     return p
 
@@ -34,7 +35,12 @@ def main(argv: Sequence[str]) -> int:
     """Export and compare; status 2 with a sentence, and no file, where that fails."""
     arguments = parser().parse_args(argv)
     try:
-        scorer = Scorer.load(arguments.model, weights_dir=arguments.weights, device="cpu")
+        folder = weights.chosen(arguments.weights)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        scorer = Scorer.load(arguments.model, weights_dir=folder, device="cpu")
         found = _export(scorer, arguments)
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(name=error.name))
@@ -50,7 +56,10 @@ def _export(scorer: Scorer, arguments: argparse.Namespace) -> str:
     out: Path = arguments.out
     golden = pictures_under(arguments.golden)
     if not golden:
-        raise ExportRefused(f"There is no picture in {arguments.golden} to check with.")
+        more = refused_under(arguments.golden) or ""
+        raise ExportRefused(
+            f"There is no picture in {arguments.golden} to check with. {more}".strip()
+        )
     if arguments.check:
         return _summary(scorer, arguments.model, out, golden)
     try:

@@ -75,7 +75,7 @@ def remember(
 ) -> Memory:
     """A memory of normals, each (3, V, V) in 0..1, at most `keep` patches.
 
-    owners: the picture that each image belongs to, where several are tiles of one.
+    owners: the picture that each image belongs to, where several are tiles or copies of one.
 
     Distinct patches are first drawn evenly from the pictures and then thinned to a coreset, so
     that rare but normal patches survive and frequent ones are not kept a thousand times.

@@ -33,6 +33,11 @@ class OptimisedNetworks:
         """Number of trained parameters of each network."""
         return {name: sum(p.numel() for p in part.parameters) for name, part in self.parts.items()}
 
+    @property
+    def skipped(self) -> int:
+        """Steps of any network whose gradient was not finite."""
+        return sum(part.skipped for part in self.parts.values())
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on."""
         return {

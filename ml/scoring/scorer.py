@@ -204,7 +204,9 @@ def _engine(
     memory = None
     if manifest["memory"]:
         view = MemoryView.from_json(manifest["memory"]["view"])
-        features = view.extractor(weights, encoder).to(device)
+        # weights that were installed after the training are not what the memory was made with
+        with_weights = None if manifest["scoring_backbone"]["stand_in"] else weights
+        features = view.extractor(with_weights, encoder).to(device)
         memory = Memory.of_tensors(read_tensors(folder, "memory"), view, features, device)
     mask = manifest["mask"]
     masks = sweep(manifest["image_size"], tuple(mask["cells"]), mask["subsets"], mask["seed"])

@@ -12,7 +12,7 @@ from ml.data.symmetries import SYMMETRIES
 from ml.methods import DEFAULT, METHODS
 from ml.presets import PRESETS
 
-VETTING = ("pause", "exclude", "keep")
+VETTING = ("pause", "exclude", "keep", "skip")
 TILES = ("auto", "never", "always")
 
 

@@ -40,6 +40,7 @@ def load(context: Context) -> None:
     context.aligner = aligner = _aligner(context, bar)
     if aligner:
         context.pictures = load_pictures(wanted, size, bar.part(bar.pictures), aligner)
+    bar.clock.keep()
 
 
 def _say_if_depths_differ(context: Context) -> None:
@@ -61,7 +62,8 @@ class _Bar:
 
     def __init__(self, context: Context, pictures: int) -> None:
         self.pictures = pictures
-        self.tick = StageClock(context, "load", "pictures").ticker()
+        self.clock = StageClock(context, "load", "pictures")
+        self.tick = self.clock.ticker()
         self.done, self.total = 0, pictures
         if keeps_positions(context.job.symmetries):
             self.total += pictures

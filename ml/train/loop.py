@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -169,12 +170,18 @@ class _Loop:
         self.clock.progress(self.step, max(self.step, total), self.trainer.pictures_per_step)
         now = time.monotonic()
         last = self.step == total
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         if at_once or last or self.step % METRICS_EVERY == 0 or now - self.told > METRICS_SECONDS:
             self.context.emitter.emit("metrics", stage=self.name, step=self.step, values=values)
             self.told = now
 
     def _finish(self) -> None:
         """The result: the best weights where they were measured, else the last."""
+        if skipped := self.trainer.optimised.skipped:
+            self.context.log(
+                "warning",
+                f"{skipped} steps of {self.name} were skipped: their gradient was not finite.",
+            )
         if self.on_checkpoint:
             self.on_checkpoint(self.step)
         result = self.trainer.result()

@@ -72,16 +72,14 @@ def view_options(context: Context) -> list[MemoryView]:
     return views(stand_in, context.preset.image_size, context.tiling is not None)
 
 
-def _normals(
-    context: Context, size: int
-) -> tuple[Sequence[Tensor], list[str], Sequence[int] | None]:
+def _normals(context: Context, size: int) -> tuple[Sequence[Tensor], list[str], Sequence[int]]:
     """What is remembered: images (3, V, V), the pictures that they are from, and which each is
-    from where that is not its own place."""
+    from: a copy of a picture must not bear witness for it either."""
     train, seed, symmetries = context.state.train, context.job.seed, context.job.symmetries
     if context.tiling is None:
         ids = _spread(train, REMEMBERED, seed)
-        squares = Squares(context.large_loader(size), ids, symmetries)
-        return squares.on(context.device), ids, None
+        squares = Squares(context.large_loader(size), ids, symmetries, context.device)
+        return squares, ids, squares.owners
     ids = _spread(train, REMEMBERED_LARGE, seed)
     most = REMEMBERED_TILES // len(copies(symmetries))
     drawn = places(context, ids, most)

@@ -86,7 +86,7 @@ def _begin(job: Job, emitter: Emitter, only: list[str] | None = None) -> Context
 def _context(job: Job, emitter: Emitter, only: list[str] | None = None) -> Context:
     control = Control(job.out / "cancel", job.exit_with_parent)
     has_weights = installed(job.weights_dir, SQUEEZENET_FILE) is not None
-    stages = only or _stages(METHODS[job.method], has_weights)
+    stages = only or _stages(METHODS[job.method], has_weights, job.vetting != "skip")
     known = (job.out / "state.json").exists()
     state = RunState.open(job.out / "state.json", job)
     device = devices.choose(job.device)
@@ -102,15 +102,16 @@ def _context(job: Job, emitter: Emitter, only: list[str] | None = None) -> Conte
     return Context(job, state, emitter, control, device, stages, checkpoints, threads)
 
 
-def _stages(method: Method, has_weights: bool) -> list[str]:
+def _stages(method: Method, has_weights: bool, vets: bool) -> list[str]:
     """What the method needs, in order.
 
     Without weights the pre-trained encoder stands in as the backbone of every method, and the
     vetting needs it too.
     """
-    first = ["vet", *(["pretrain"] if method.pretrains else [])]
+    vetting = ["vet"] if vets else []
+    first = [*vetting, *(["pretrain"] if method.pretrains else [])]
     if not has_weights:
-        first = ["pretrain", "vet"]
+        first = ["pretrain", *vetting]
     restoring = ["inpaint"] if method.restores else []
     remembering = ["memory"] if method.memory else []
     return [*first, *restoring, *remembering, "calibrate", "evaluate"]

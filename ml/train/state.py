@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ml.checkpoints import write_json
+from ml.data.dataset import Source
+from ml.features import SQUEEZENET_FILE, VGG_FILE, installed
 from ml.methods import DEFAULT
 from ml.train.job import Job, Refused
 
@@ -30,12 +35,15 @@ class RunState:
     aligned: bool = False
     tile_edge: int | None = None  # long edge seen through tiles; 0: no tiles, None: not settled yet
     finished: list[str] = field(default_factory=list)
+    job: dict[str, Any] | None = None  # what must not change, see `decisive`; None in older runs
 
     @classmethod
     def open(cls, path: Path, job: Job) -> RunState:
-        """The stored state of this output folder, or a new one."""
+        """The stored state of this output folder, or a new one. Raises Refused where that is of
+        another job."""
+        asked = decisive(job)
         if not path.exists():
-            return cls(job.preset, job.seed, job.method)
+            return cls(job.preset, job.seed, job.method, job=asked)
         state = cls(**json.loads(path.read_text()))
         if (state.preset, state.seed, state.method) != (job.preset, job.seed, job.method):
             raise Refused(
@@ -43,6 +51,16 @@ class RunState:
                 f"{path.parent} holds a run of method {state.method} with preset {state.preset} "
                 f"and seed {state.seed}; use these, or another output folder.",
             )
+        other = [name for name, value in (state.job or {}).items() if value != asked.get(name)]
+        if job.vetted and "pictures" in other:  # what a person left out may be gone altogether
+            other.remove("pictures")
+        if other:
+            raise Refused(
+                "job_changed",
+                f"{path.parent} holds a run with other {' and '.join(other)}; use the same, or "
+                "another output folder.",
+            )
+        state.job = state.job or asked
         return state
 
     def save(self, path: Path) -> None:
@@ -53,3 +71,29 @@ class RunState:
     def spent(self) -> float:
         """Seconds over all stages and attempts."""
         return sum(self.seconds.values())
+
+
+def decisive(job: Job) -> dict[str, Any]:
+    """What a run must not change between its attempts, by the names that people know: the model
+    would be of neither kind."""
+    weights = [installed(job.weights_dir, name) for name in (SQUEEZENET_FILE, VGG_FILE)]
+    return {
+        "weights": [[path.name, _size(path)] for path in weights if path],
+        "steps": job.steps,
+        "budget": job.budget_minutes if job.steps is None else None,
+        "symmetries": sorted(job.symmetries),
+        "repair zones": [list(zone) for zone in job.repair_zones],
+        "tiles": job.tile,
+        "encoder": _size(job.encoder) if job.encoder else None,
+        "pictures": _digest(job.images),
+    }
+
+
+def _digest(images: Iterable[Source]) -> str:
+    """Of names and sizes."""
+    lines = sorted(f"{source.id}\0{_size(source.path)}\n" for source in images)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1

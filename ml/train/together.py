@@ -15,6 +15,7 @@ from pathlib import Path
 from ml import device as devices
 from ml import distributed
 from ml.events import Emitter
+from ml.optimise import Diverged
 from ml.train.control import Stop
 from ml.train.job import Job, Refused
 
@@ -50,6 +51,9 @@ def _dismissing(work: Callable[[], Path]) -> Path:
     except Refused:
         distributed.call(f"{END}{REFUSED}")
         raise
+    except Diverged as diverged:  # for all of them in the same step
+        distributed.call(f"{END}{REFUSED}")
+        raise Refused("diverged", str(diverged)) from diverged
     distributed.call(f"{END}0")
     return folder
 
@@ -58,7 +62,7 @@ def _follow(stage: Callable[[str], None]) -> int:
     """Train whenever called, until the run ends; returns its status."""
     while not (called := distributed.called()).startswith(END):
         # A stop is agreed by all; the lead saves, and says how the run ends.
-        with contextlib.suppress(Stop):
+        with contextlib.suppress(Stop, Diverged):
             stage(called)
     return int(called.removeprefix(END))
 

@@ -70,6 +70,13 @@ def test_moved_parts_are_worth_aligning_and_still_ones_are_not() -> None:
     assert fit(still)[0] is None
 
 
+@pytest.mark.parametrize("levels", [(90,) * 12, tuple(range(90, 102))])
+def test_pictures_without_any_difference_are_not_aligned(levels: tuple[int, ...]) -> None:
+    flat = torch.stack([torch.full((3, 64, 64), level / 255) for level in levels])
+    assert fit(flat) == (None, 1.0)
+    assert fit(picture().expand(12, -1, -1, -1)) == (None, 1.0)
+
+
 def test_maps_go_back_to_where_the_picture_has_them() -> None:
     template = picture().mean(0, keepdim=True)
     moved = warp(torch.nn.functional.interpolate(picture().unsqueeze(0), scale_factor=2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,14 @@ import pytest
 from PIL import Image
 
 from ml.__main__ import main
+from ml.bench import measure, run
+from ml.bench.dataset import read_set
 from ml.bench.rows import SCORING, locked
 from ml.bench.run import run_of
+from ml.bench.training import TrainingFailed
 from ml.data.assemblies import generate
+from ml.data.pictures import open_picture
+from ml.scoring import Scorer
 
 # Trainings in processes of their own, on cores that others may use too.
 pytestmark = pytest.mark.timeout(600)
@@ -44,7 +50,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(data: Path, table: Path, methods: str, *, steps: int = 4) -> list[str]:
     return ["bench", "--data", str(data), "--methods", methods, "--preset", "tiny", "--steps",
-            str(steps), "--json", str(table), "--threads", "1", "--device", "cpu"]  # fmt: skip
+            str(steps), "--json", str(table), "--threads", "1", "--device", "cpu",
+            "--weights", "none"]  # fmt: skip
 
 
 def told(capsys: Capture) -> list[dict[str, Any]]:
@@ -60,8 +67,7 @@ def table(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The table of two methods, measured once."""
     folder = tmp_path_factory.mktemp("bench")
     path = folder / "table.json"
-    figure = ["--figure", str(folder / "figure.png")]
-    assert main([*options(demo, path, "paper,memory"), *figure]) == 0
+    assert main(options(demo, path, "paper,memory")) == 0
     return path
 
 
@@ -102,11 +108,44 @@ def test_the_figures_are_those_of_the_pictures_scores(table: Path) -> None:
 
 def test_methods_of_one_model_come_from_one_training(table: Path) -> None:
     runs = [p.name for p in (table.parent / "table.json.work").iterdir() if p.is_dir()]
-    assert runs == [f"demo-fused-1-tiny-4steps-standin-v{SCORING}"]
+    content = rows_of(table)["paper"]["content"]
+    assert len(content) == 16
+    assert runs == [f"demo-fused-1-tiny-4steps-standin-{content}-v{SCORING}"]
+
+
+def test_nothing_is_vetted_and_calibration_normals_are_not_scored_again(
+    demo: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = (p for p in (table.parent / "table.json.work").iterdir() if p.is_dir())
+    state = json.loads((folder / "state.json").read_text())
+    assert state["finished"] == ["pretrain", "inpaint", "memory", "calibrate", "evaluate"]
+    assert state["seconds"]["load"] > 0
+    assert (len(state["train"]) + len(state["calibration"]), state["excluded"]) == (62, {})
+    opened: list[Path] = []
+
+    def opening(path: Path, most: int) -> Image.Image:
+        opened.append(path)
+        return open_picture(path, most)
+
+    monkeypatch.setattr(measure, "open_picture", opening)
+    data = read_set(demo)
+    found = measure.measure(
+        folder / "model", data, weights=None, device="cpu", tick=lambda done, total: None,
+        show=lambda shown: None,
+    )  # fmt: skip
+    assert set(opened) == {one.path for one in data.test}
+    assert {len(scores) for scores in found.calibration.values()} == {40}
+    assert found.calibration.keys() == found.scores.keys()
+    # they are what scoring them again gives
+    scorer = Scorer.load(folder / "model", device="cpu")
+    pictures = [open_picture(data.root / id_) for id_ in state["calibration"]]
+    again = [scorer.score_one(one).scores for one in pictures]
+    for name, kept in found.calibration.items():
+        assert sorted(one[name] for one in again) == pytest.approx(kept.tolist(), rel=1e-4)
 
 
 def test_the_figure_has_a_line_for_every_kind(table: Path) -> None:
-    picture = np.asarray(Image.open(table.parent / "figure.png").convert("RGB"))
+    picture = np.asarray(Image.open(table.with_suffix(".png")).convert("RGB"))
     from ml.bench.figure import GAP, HEAD, SIDE, TILE
 
     # original, paper restored and map, memory map; good and eight kinds of defect
@@ -124,11 +163,54 @@ def test_rows_that_are_there_are_not_measured_again(
     assert main(options(demo, table, "memory,paper")) == 0
     said = capsys.readouterr()
     events = [json.loads(line) for line in said.out.splitlines()]
-    assert [e["event"] for e in events] == ["bench", "summary"]
-    assert (events[0]["there"], events[0]["runs"]) == (2, 0)
+    assert [e["event"] for e in events] == ["log", "bench", "summary", "figure"]
+    assert (events[1]["there"], events[1]["runs"]) == (2, 0)
+    assert (events[0]["level"], "stands in" in events[0]["message"]) == ("warning", True)
+    assert "ssl_encoder (stand-in)" in said.err
     assert table.read_bytes() == before
     for title in ("Recall", "TNR", "AUC", "Recall cal.", "Pixel AUROC", "AUPRO", "Train s"):
         assert title in said.err
+
+
+def test_the_picture_can_be_named_or_left_out(demo: Path, table: Path, tmp_path: Path) -> None:
+    drawn = table.with_suffix(".png")
+    drawn.unlink()
+    assert main([*options(demo, table, "paper"), "--no-figure"]) == 0
+    assert not drawn.exists()
+    assert main([*options(demo, table, "paper"), "--figure", str(tmp_path / "a.png")]) == 0
+    assert (tmp_path / "a.png").exists()
+    assert not drawn.exists()
+    assert main(options(demo, table, "memory,paper")) == 0
+    assert drawn.exists()
+
+
+def test_another_set_of_the_same_name_is_another_row(
+    demo: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    other = tmp_path / "demo"
+    shutil.copytree(demo, other)
+    next((other / "train/good").iterdir()).unlink()
+    trained: list[Path] = []
+
+    def no_training(folder: Path, *rest: object) -> Path:
+        trained.append(folder)
+        raise TrainingFailed("not now")
+
+    monkeypatch.setattr(run, "train_row", no_training)
+    capsys.readouterr()
+    assert main(options(other, table, "memory")) == 1
+    assert [e["there"] for e in told(capsys) if e["event"] == "bench"] == [0]
+    assert trained[0].name.endswith(f"-{read_set(other).content}-v{SCORING}")
+    old = table.parent / "old.json"  # as tables were before
+    rows = json.loads(table.read_text())["rows"]
+    for row in rows:
+        del row["content"]
+    old.write_text(json.dumps({"rows": rows}))
+    (table.parent / "table.json.scores").rename(table.parent / "old.json.scores")
+    try:
+        assert main([*options(other, old, "memory"), "--no-figure"]) == 0
+    finally:
+        (table.parent / "old.json.scores").rename(table.parent / "table.json.scores")
 
 
 def test_a_run_that_fails_is_reported_and_the_table_goes_on(
@@ -177,13 +259,15 @@ def test_after_a_kill_the_bench_goes_on_from_the_trainers_checkpoint(
     bench = subprocess.Popen(
         [sys.executable, "-m", "ml", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
     )
-    run = tmp_path / "t.json.work" / f"demo-paper-nossl-1-tiny-40steps-standin-v{SCORING}"
-    wait_for(lambda: progress(run / "events.jsonl") >= 3)
+    content = read_set(demo).content
+    name = f"demo-paper-nossl-1-tiny-40steps-standin-{content}-v{SCORING}"
+    folder = tmp_path / "t.json.work" / name
+    wait_for(lambda: progress(folder / "events.jsonl") >= 3)
     os.kill(bench.pid, signal.SIGKILL)
     bench.wait()
     assert not (tmp_path / "t.json").exists()
-    with locked(run):  # the trainer lets go of it when its checkpoint is written
-        assert list((run / "checkpoints").glob("inpaint-*/state.safetensors"))
+    with locked(folder):  # the trainer lets go of it when its checkpoint is written
+        assert list((folder / "checkpoints").glob("inpaint-*/state.safetensors"))
     capsys.readouterr()
     assert main(arguments) == 0
     events = told(capsys)

@@ -16,6 +16,8 @@ from ml.bench.dataset import BenchError, comparison_size, read_mask, read_set, r
 from ml.bench.rows import SCORING, Key, Row, Table
 from ml.bench.run import training_seconds
 
+ROOT = Path(__file__).parents[3]
+
 
 def picture(path: Path, size: tuple[int, int] = (20, 16), colour: int = 90) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,6 +172,49 @@ def test_a_row_of_an_older_scoring_is_measured_again_and_replaced(tmp_path: Path
     assert sorted((r["seed"], r["auc"]) for r in table.rows()) == [(1, 0.7), (2, 0.6)]
 
 
+def test_a_row_of_other_pictures_is_another_row(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.json")
+    first, other = key(content="1" * 16), key(content="2" * 16)
+    table.append(row_of(first, content=first.content, auc=0.5, scoring=1))
+    table.append(row_of(other, content=other.content, auc=0.6))
+    assert table.find(first) is None
+    assert table.find(other) is not None
+    assert len(table.rows()) == 2, "an older row of other pictures is not replaced"
+    table.append(row_of(first, content=first.content, auc=0.7))
+    assert [r["auc"] for r in table.rows()] == [0.6, 0.7]
+    assert table.stem_for(first) == "board-paper-1-tiny-9steps-standin", "the other row's is kept"
+    known = row_of(key(seed=2))  # from before this was noted
+    table.append(known)
+    assert table.find(key(seed=2, content="3" * 16)) == known
+
+
+def test_the_committed_rows_and_plans_are_still_valid() -> None:
+    table = Table(ROOT / "benchmarks/results/table.json")
+    rows = table.rows()
+    assert rows
+    for row in rows:
+        one = Key(
+            row["dataset"], row["method"], row["seed"], row["preset"], row["budget_minutes"],
+            row["steps_asked"], row["weights"], row.get("content", "0" * 16),
+        )  # fmt: skip
+        assert table.find(one) == row
+    for name, plan in json.loads(table.path.read_text())["plans"].items():
+        assert table.plan_for(f"{name}-{'0' * 16}", name) == plan
+
+
+def test_sets_of_one_name_are_told_apart_by_their_pictures(tmp_path: Path) -> None:
+    for lot, colour in (("a", 1), ("b", 1), ("c", 200)):
+        for name in ("train/good/0.png", "test/good/1.png", "test/cut/2.png"):
+            picture(tmp_path / lot / "board" / name, colour=colour)
+    a, b, _ = (read_set(tmp_path / lot / "board") for lot in "abc")
+    assert a.content == b.content
+    assert len(a.content) == 16
+    picture(tmp_path / "b/board/test/cut/2.png", size=(200, 160))
+    assert read_set(tmp_path / "b/board").content != a.content
+    picture(tmp_path / "a/board/train/good/3.png")
+    assert read_set(tmp_path / "a/board").content != a.content
+
+
 def test_rows_keep_what_else_the_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text('{"name": "table", "rows": []}')
@@ -295,6 +340,8 @@ def test_the_table_has_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     assert "–" in lines[1].split()
     assert "10 min" in lines[2]
     assert "9 steps" in lines[1]
+    assert report.setting({**one, "backbone": "squeezenet1_1"}) == "tiny, 9 steps, squeezenet1_1"
+    assert report.setting({**one, "backbone": "ssl_encoder"}).endswith("ssl_encoder (stand-in)")
 
 
 def test_pairs_are_compared_where_both_were_scored(
@@ -323,6 +370,29 @@ def test_pairs_are_compared_where_both_were_scored(
     assert "[" in text
 
 
+def test_a_pair_that_was_scored_on_other_pictures_is_told_and_left_out(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.json")
+    rows = []
+    for method, pictures in (("memory", "ab"), ("fused", "abc"), ("paper", "abc")):
+        lines = [
+            {"picture": name, "kind": "x", "defect": int(name == "a"), "score": 1.0}
+            for name in pictures
+        ]
+        rows.append(row_of(key(method), scores_file=table.write_scores(method, lines)))
+    told: list[str] = []
+    found = paired_differences(table, rows, told.append)
+    assert [one["pair"] for one in found] == ["fused − paper"]
+    assert len(told) == 1
+    assert "fused and memory of board were scored on other pictures" in told[0]
+    # noted as other pictures they are not even compared
+    rows[0]["content"], rows[1]["content"] = "1", "2"
+    told.clear()
+    paired_differences(table, rows, told.append)
+    assert not told
+    rows[1]["content"] = "1"
+    assert len({one["dataset"] for one in paired_differences(table, rows)}) == 1
+
+
 def test_training_seconds_are_those_of_the_stages_a_method_needs() -> None:
     seconds = {"load": 1, "pretrain": 10, "vet": 5, "inpaint": 100, "memory": 7, "calibrate": 20}
     state = {"seconds": {**seconds, "evaluate": 9}}
@@ -330,3 +400,6 @@ def test_training_seconds_are_those_of_the_stages_a_method_needs() -> None:
     assert training_seconds("paper", state) == 131
     assert training_seconds("paper-nossl", state) == 121
     assert training_seconds("memory", state) == 28
+    assert training_seconds("memory", state, stand_in=True) == 38
+    assert training_seconds("csa", state, stand_in=True) == 131
+    assert training_seconds("fused", state, stand_in=True) == 138

@@ -14,7 +14,8 @@ from ml.__main__ import main
 from ml.commands.cells import harmless
 
 Capture = pytest.CaptureFixture[str]
-TINY = ["--preset", "tiny", "--steps", "4", "--threads", "1", "--device", "cpu"]
+TINY = ["--preset", "tiny", "--steps", "4", "--threads", "1", "--device", "cpu",
+        "--weights", "none"]  # fmt: skip
 
 
 def events(capsys: Capture) -> list[dict[str, object]]:

@@ -126,7 +126,8 @@ def test_masks_beside_the_pictures_are_no_pictures(tmp_path: Path, capsys: Captu
     root = write(tmp_path / "k", "kos01/Part0.jpg", "kos01/Part0_label.bmp", "kos01/Part1.jpg")
     with pytest.raises(BenchError, match=r"Part0_label\.bmp.*none of .*Part1\.jpg"):
         read_set(root)
-    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json",
+                 "--weights", "none"]) == 2  # fmt: skip
     (event,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert "Part1.jpg" in event["message"]
     assert "train/good" in event["message"]
@@ -184,7 +185,8 @@ def test_a_run_says_where_it_found_the_good_parts(tmp_path: Path, capsys: Captur
         path.parent.mkdir(parents=True, exist_ok=True)
         part(index).save(path)
     write(root, "test/ko/9.png")
-    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json",
+                 "--weights", "none"]) == 2  # fmt: skip
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert events[0]["message"] == f"Good parts: 3 pictures in {root / 'train/ok'}, of 4 in {root}."
     assert "add 57 more" in events[-1]["message"]
@@ -241,9 +243,11 @@ def test_a_bench_says_once_what_is_wrong_with_a_set(
 
     monkeypatch.setattr(run, "train_row", no_training)
     options = ["--methods", "paper,csa", "--json", str(tmp_path / "t.json"), "--steps", "1"]
-    assert main(["bench", "--data", str(root), *options, "--threads", "1"]) == 1
+    options += ["--weights", "none", "--threads", "1"]
+    assert main(["bench", "--data", str(root), *options]) == 1
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (warning,) = [e for e in events if e["event"] == "log"]
+    stand_in, warning = [e for e in events if e["event"] == "log"]
+    assert "stands in" in stand_in["message"]
     assert "cut/3.png" in warning["message"]
     assert [d.left_out for d in trained] == [("cut/3.png",)] * 2
 
@@ -269,7 +273,8 @@ def test_a_folder_of_sets_is_no_set(tmp_path: Path, capsys: Capture) -> None:
     write(root, "candle/Data/Images/Normal/0.JPG", "lot/good/0.png")
     with pytest.raises(BenchError, match=r"\(bottle, cable, candle\); name one"):
         read_set(root)
-    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json"]) == 2
+    assert main(["train", "--data", str(root), "--out", str(tmp_path / "out"), "--json",
+                 "--weights", "none"]) == 2  # fmt: skip
     assert "name one of them" in capsys.readouterr().out
     lots = write(tmp_path / "lots", "a/good/0.png", "a/bad/1.png", "b/good/2.png")
     assert learnt(lots) == ["a/good/0.png", "b/good/2.png"]
@@ -284,10 +289,10 @@ def test_pictures_of_16_bits_whose_depth_is_guessed_differently_are_told(
         path = tmp_path / f"a/{index}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(grey).save(path)
-    options = ["--out", str(tmp_path / "out"), "--preset", "tiny", "--json"]
+    options = ["--out", str(tmp_path / "out"), "--preset", "tiny", "--json", "--weights", "none"]
     assert main(["train", "--data", str(tmp_path / "a"), *options]) == 2
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (warning,) = [e["message"] for e in events if e.get("level") == "warning"]
+    _, warning = [e["message"] for e in events if e.get("level") == "warning"]
     assert "2 fit into 12 and are read as such, 1 do not" in warning
 
 
@@ -310,6 +315,70 @@ def test_masks_are_no_parts_to_score(tmp_path: Path) -> None:
     only = write(tmp_path, "masks/3.png") / "masks"
     assert [p.name for p in parts_of(only)] == ["3.png"], "the folder that was named is meant"
     assert parts_of(only / "3.png") == [only / "3.png"]
+
+
+def test_of_pictures_in_three_dimensions_the_colours_are_used(tmp_path: Path) -> None:
+    files = [
+        f"{part}/{where}/{number}.{suffix}"
+        for part, number in (("train/good", 0), ("test/good", 1), ("test/crack", 1))
+        for where, suffix in (("rgb", "png"), ("gt", "png"), ("xyz", "tiff"))
+        if (part, where) != ("train/good", "gt")
+    ]
+    root = write(tmp_path / "bagel", *files)
+    assert learnt(root) == ["train/good/rgb/0.png"]
+    data = read_set(root)
+    assert [p.name for p in data.train] == ["0.png"]
+    assert listed(data) == [
+        ("crack/rgb/1.png", "crack", "test/crack/gt/1.png"), ("good/rgb/1.png", "good", None),
+    ]  # fmt: skip
+    assert [p.relative_to(root).as_posix() for p in parts_of(root)] == [
+        "test/crack/rgb/1.png", "test/good/rgb/1.png", "train/good/rgb/0.png",
+    ]  # fmt: skip
+    alone = write(tmp_path / "lot", "xyz/1.png")
+    assert learnt(alone) == ["xyz/1.png"], "a name like another beside no pictures in colour"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "test/masks/bad/2.png", "test/ground_truth/bad/2_mask.png", "test/bad/gt/2.png",
+        "test/Masks/2.png", "ground_truth/2_mask.png", "ground_truth/2.png",
+    ],
+)  # fmt: skip
+def test_masks_inside_the_test_folder_are_no_test_pictures(mask: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "a", "train/good/0.png", "test/good/1.png", "test/bad/2.png", mask)
+    assert listed(read_set(root)) == [("bad/2.png", "bad", mask), ("good/1.png", "good", None)]
+    assert learnt(root) == ["train/good/0.png"]
+
+
+def test_a_flat_mask_is_nobodys_where_two_defects_have_its_name(tmp_path: Path) -> None:
+    names = ("train/good/0.png", "test/good/1.png", "test/cut/1.png", "ground_truth/1.png")
+    root = write(tmp_path / "a", *names)
+    assert [p.mask for p in read_set(root).test] == [root / "ground_truth/1.png", None]
+    write(root, "test/dent/1.png")
+    assert [p.mask for p in read_set(root).test] == [None] * 3
+
+
+def test_a_folder_that_is_taken_for_masks_is_told(tmp_path: Path) -> None:
+    root = board(tmp_path / "a")
+    write(root, "test/label/9.png")
+    data, said = checked(read_set(root))
+    assert [p.name for p in data.test] == ["cut/3.png", "cut/4.png", "good/1.png", "good/2.png"]
+    assert "test/label is taken for a folder of masks" in said[0]
+
+
+def test_pictures_of_formats_that_are_not_accepted_are_told(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    root = write(tmp_path / "a", "train/good/0.webp", "train/good/1.png", "test/good/2.png")
+    write(root, "test/cut/3.png")
+    assert learnt(root) == ["train/good/1.png"]
+    assert "0.webp: their format is not accepted. Save" in read_set(root).notes[0]
+    options = ["--out", str(tmp_path / "out"), "--weights", "none", "--json"]
+    assert main(["train", "--data", str(root), *options]) == 2
+    told = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()[:2]]
+    assert told[0].startswith(f"1 pictures in {root} are left out")
+    assert "PNG, JPEG, TIFF or BMP" in told[0]
 
 
 def test_a_picture_may_have_a_folder_of_masks(tmp_path: Path) -> None:

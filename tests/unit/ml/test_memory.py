@@ -24,7 +24,7 @@ from ml.scoring.choose import Sample, best, choose, paired_error
 from ml.scoring.decision import Decision, norms_from
 from ml.scoring.evidence import Evidence
 from ml.scoring.restore import restore
-from ml.train.memory import view_options
+from ml.train.memory import _normals, view_options
 from ml.unet import Encoder
 
 VIEW = MemoryView(64, (1, 2), 8)
@@ -277,5 +277,31 @@ def test_declared_symmetries_are_remembered_too() -> None:
     squares = Squares(byte.__getitem__, ["a"], ("mirror_left_right", "quarter_turns"))
     assert len(squares) == len(list(squares)) == 5
     assert torch.equal(squares[1], squares[0].flip(-1))
+    assert squares.owners == [0] * 5
     with pytest.raises(ValueError, match="no symmetry"):
         transformed(byte["a"], "upside_down", random.Random(0))
+
+
+def test_copies_of_a_picture_are_no_witnesses_for_it(extractor: EncoderFeatures) -> None:
+    """Left out of the memory, a picture is as far from it as if it had never been there."""
+    ids = ["a", "b", "c", "d"]
+    byte = {i: (p * 255).to(torch.uint8) for i, p in zip(ids, pictures(4), strict=True)}
+    job = SimpleNamespace(seed=1, symmetries=["mirror_left_right", "quarter_turns"])
+    context: Any = SimpleNamespace(
+        job=job, state=SimpleNamespace(train=ids), tiling=None, device=torch.device("cpu"),
+        large_loader=lambda size: byte.__getitem__,
+    )  # fmt: skip
+    images, remembered, owners = _normals(context, 64)
+    assert remembered == ids
+    assert len(owners) == len(images) == 20
+    for image, owner in zip(images[:8], owners[:8], strict=True):
+        own = byte[ids[owner]].float() / 255
+        assert torch.equal(image, own) or torch.equal(image, own.flip(-1))
+    memory = remember(VIEW, extractor, images, 1, 100_000, owners=owners)
+    mirrored = images[4 + 2]  # c, as a copy
+    own = memory.bank.owners == 2
+    others = memory.bank.patches[~own]
+    far = torch.cdist(memory.descriptors(mirrored.unsqueeze(0))[0], others).min(1).values
+    found = memory.distances(mirrored, leave_out=2).flatten()
+    torch.testing.assert_close(found, far, atol=1e-3, rtol=1e-3)
+    assert float(found.mean()) > float(memory.distances(mirrored).mean())

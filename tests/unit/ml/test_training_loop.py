@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ml.checkpoints import CheckpointFolder
-from ml.optimise import CLIP_NORM, EMA_DECAY, WARMUP, Optimised, learning_rate
+from ml.optimise import CLIP_NORM, EMA_DECAY, WARMUP, Diverged, Optimised, learning_rate
 from ml.train import early_stop, loop
 
 Capture = pytest.CaptureFixture[str]
@@ -161,6 +161,72 @@ def test_the_moving_average_clipping_and_cosine() -> None:
     assert rates[(WARMUP + 200) // 2] == pytest.approx(0.02 + 0.98 / 2)
     assert rates[200] == pytest.approx(0.02)
     assert all(a >= b for a, b in zip(rates[WARMUP:], rates[WARMUP + 1 :], strict=False))
+
+
+class Normed(nn.Module):
+    """One weight behind a batch's running statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.line = nn.BatchNorm1d(2), nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.line(self.norm(x)))
+
+
+def steps_of(inputs: list[Tensor]) -> Optimised:
+    torch.manual_seed(4)
+    optimised = Optimised(Normed(), peak=0.1)
+    for step, one in enumerate(inputs):
+        optimised.update(optimised.model(one).square().sum(), step, 40)
+    return optimised
+
+
+def test_a_step_whose_gradient_is_not_finite_changes_nothing() -> None:
+    fine = [torch.randn(4, 2, generator=torch.Generator().manual_seed(i)) for i in range(30)]
+    before = steps_of(fine[:25])
+    spoilt = torch.full((4, 2), torch.inf)
+    after = steps_of([*fine[:25], spoilt, spoilt])
+    assert after.skipped == 2
+    mine, theirs = before.tensors(), after.tensors()
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        assert torch.isfinite(theirs[name]).all(), name
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(tensor, theirs[name]), name
+    after.update(after.model(fine[26]).square().sum(), 27, 40)
+    assert after.in_a_row == 0
+
+
+def test_training_that_diverged_ends_with_a_sentence() -> None:
+    fine = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    spoilt = torch.full((4, 2), torch.nan)
+    assert steps_of([fine, *[spoilt] * 19, fine, *[spoilt] * 19]).skipped == 38
+    with pytest.raises(Diverged, match="in 20 steps in a row the gradient was not finite"):
+        steps_of([fine, *[spoilt] * 20])
+
+
+def test_skipped_steps_are_told_and_a_run_that_diverged_is_refused(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = write_job(tmp_path, write_parts(tmp_path / "parts", 60), steps=30)
+    update = Optimised.update
+    spoilt: Any = range(5, 7)
+
+    def sometimes(self: Optimised, loss: Tensor, step: int, steps: int | None) -> float:
+        return update(self, loss * math.nan if step in spoilt else loss, step, steps)
+
+    monkeypatch.setattr(Optimised, "update", sometimes)
+    status, events = run_job(job, capsys)
+    assert status == 0
+    (told,) = [e for e in events if e.get("level") == "warning"]
+    assert told["message"] == "2 steps of inpaint were skipped: their gradient was not finite."
+    spoilt = range(5, 40)
+    other = tmp_path / "other"
+    other.mkdir()
+    images = json.loads(job.read_text())["images"]
+    status, events = run_job(write_job(other, images, steps=30), capsys)
+    assert (status, events[-1]["event"], events[-1]["code"]) == (2, "error", "diverged")
 
 
 @pytest.mark.long

@@ -17,8 +17,10 @@ import pytest
 from conftest import part, run_job, write_job
 from safetensors.torch import load_file
 
+from ml.features import SQUEEZENET_FILE
 from ml.train import splits
-from ml.train.job import Refused
+from ml.train.job import Job, Refused
+from ml.train.state import RunState
 
 Parts = list[dict[str, str]]
 Capture = pytest.CaptureFixture[str]
@@ -216,6 +218,52 @@ def stop_in_the_middle_of(stage: str, job: Path, capsys: Capture) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.StageClock, "progress", progress)
         return run_job(job, capsys)[0]
+
+
+def test_a_job_that_changed_its_settings_is_refused(
+    tmp_path: Path, parts: Parts, capsys: Capture
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / SQUEEZENET_FILE).write_bytes(b"not yet")
+    images = [*parts[:-1], {**parts[-1], "path": parts[0]["path"]}]
+    given = {"steps": 1, "symmetries": ["shift"], "plan": {}}
+    assert run_job(write_job(tmp_path, images, **given), capsys)[0] == 0
+    assert run_job(write_job(tmp_path, images, **given, threads=2), capsys)[0] == 0
+    changes: dict[str, dict[str, Any]] = {
+        "steps": {"steps": 2}, "steps and budget": {"steps": None},
+        "symmetries": {"symmetries": []}, "weights": {"weights_dir": str(weights)},
+        "repair zones": {"repair_zones": [[0, 0, 0.5, 0.5]]}, "tiles": {"tile": "always"},
+        "pictures": {"images": images[:-1]},
+    }  # fmt: skip
+    for what, change in changes.items():
+        job = {"images": images, **given, **change}
+        status, events = run_job(write_job(tmp_path, **job), capsys)
+        assert (status, events[-1]["code"]) == (2, "job_changed")
+        assert f"holds a run with other {what};" in events[-1]["message"]
+    # what a person left out after the vetting may be gone
+    path = tmp_path / "out/state.json"
+    RunState.open(path, Job.read(write_job(tmp_path, images[:-1], **given, vetted=True)))
+    state = json.loads(path.read_text())
+    del state["job"]  # a run from before this was kept
+    path.write_text(json.dumps(state))
+    opened = RunState.open(path, Job.read(write_job(tmp_path, parts)))
+    assert opened.job is not None
+
+
+def test_without_vetting_the_same_is_learnt(tmp_path: Path, parts: Parts, capsys: Capture) -> None:
+    found = []
+    for vetting in ("keep", "skip"):
+        folder = tmp_path / vetting
+        folder.mkdir()
+        status, events = run_job(write_job(folder, parts, vetting=vetting), capsys)
+        assert status == 0
+        assert ("vet" in events[0]["stages"]) is (vetting == "keep")
+        manifest = json.loads((folder / "out/model/manifest.json").read_text())
+        assert manifest["stage_seconds"]["load"] > 0
+        found.append([manifest[k] for k in ("calibration", "decision", "scale", "images")])
+        assert (folder / "out/vet.json").exists() is (vetting == "keep")
+    assert found[0] == found[1]
 
 
 def test_a_budget_becomes_a_plan_that_is_stored(
