@@ -199,6 +199,11 @@ def submit(user: User, asked: Asked, *, idempotency_key: str, method_path: str) 
     return Submitted(inspection, True)
 
 
+def check_may_send(user: User, recipe_name: str) -> None:
+    """Raise UserError `unknown_recipe` or NotAllowed before anything is done for a part."""
+    require(user, policies.REVIEW, _viewpoint(user, recipe_name).product)
+
+
 def _with_key(user: User, key: str) -> Submission | None:
     """What this owner sent with this key in the last 30 days. An older one lets go of the key."""
     rows = Submission.objects.filter(owner=user, idempotency_key=key)
