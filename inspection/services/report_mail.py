@@ -74,12 +74,15 @@ def send_again(user: User, report: Report) -> None:
 
 def _send(report: Report) -> bool:
     """One mail, if this process is the one that may send it; whether it left."""
-    mine = Report.objects.filter(pk=report.pk, mail_state=Mail.WAITING)
+    mine = Report.objects.filter(
+        pk=report.pk, mail_state=Mail.WAITING, mail_tries=report.mail_tries
+    )
     report.mail_tries += 1
     if not mine.update(
         mail_state=Mail.SENDING, mail_tries=report.mail_tries, mail_after=timezone.now()
     ):
         return False
+    report.refresh_from_db(fields=["mail_taken"])  # who got it since this row was read
     state, error = _attempt(report)
     now = timezone.now()
     again = now + WAIT * report.mail_tries if state == Mail.WAITING else None
@@ -114,8 +117,8 @@ def _attempt(report: Report) -> tuple[str, str]:
     report.mail_taken = [*report.mail_taken, *(one for one in wanted if _sent(one) not in refused)]
     if not refused:
         return Mail.SENT, ""
-    error = f"The mail server refused it for {_told(refused)}"
-    return later if _may_be_taken_later(refused) else Mail.FAILED, error
+    said = f"The mail server refused it for {_told(refused)}"
+    return later if _may_be_taken_later(refused) else Mail.FAILED, said
 
 
 def _left(report: Report) -> list[str]:

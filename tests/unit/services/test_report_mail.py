@@ -26,6 +26,8 @@ from tests.factories.user import UserFactory
 from webapp.local.services import _any_free_port
 
 pytestmark = pytest.mark.django_db
+LATER, NEVER = "451 4.7.1 greylisted", "550 5.1.1 no such user"
+THREE = ["a@plant.example", "b@plant.example", "c@plant.example"]
 
 
 class Sink:
@@ -104,6 +106,15 @@ def test_two_senders_send_one_mail(sink: Sink) -> None:
     assert len(sink.mails) == 1
 
 
+def test_a_sender_that_saw_it_before_another_was_put_off_sends_nothing(sink: Sink) -> None:
+    sink.of = {THREE[1]: LATER}
+    report = done(mail_to=THREE)
+    seen_by_both = [Report.objects.get(pk=report.pk) for _ in range(2)]
+    assert [report_mail._send(one) for one in seen_by_both] == [False, False]
+    assert (state(report), report.mail_tries) == (Mail.WAITING, 1)
+    assert [mail.rcpt_tos for mail in sink.mails] == [[THREE[0], THREE[2]]]
+
+
 def test_what_is_not_done_waits(sink: Sink) -> None:
     report = done(state=JobState.RUNNING)
     assert (send_waiting(), state(report)) == (0, Mail.WAITING)
@@ -140,10 +151,6 @@ def test_a_refusal_is_said(sink: Sink) -> None:
     assert "too large" in report.mail_error
 
 
-LATER, NEVER = "451 4.7.1 greylisted", "550 5.1.1 no such user"
-THREE = ["a@plant.example", "b@plant.example", "c@plant.example"]
-
-
 def try_now(report: Report) -> str:
     """The next try, whatever its time; the state after it."""
     Report.objects.update(mail_after=None)
@@ -168,6 +175,7 @@ def test_whom_a_server_puts_off_gets_it_later_and_nobody_twice(sink: Sink) -> No
     sink.of = {THREE[1]: LATER, THREE[2]: NEVER}
     report = done(mail_to=THREE)
     assert (send_waiting(), state(report)) == (0, Mail.WAITING)
+    assert report.mail_after
     assert report.mail_after > timezone.now()
     assert "greylisted" in report.mail_error
     del sink.of[THREE[1]]
