@@ -238,7 +238,8 @@ def _check_good(chosen: Sequence[Inspection]) -> None:
             "learned. Take it out of the selection.",
             part=_name(bad),
         )
-    if unsure := rows.exclude(may_be_learned()).first():
+    good = rows.filter(may_be_learned())  # not excluded by it: what is not known is not good
+    if unsure := rows.exclude(pk__in=good.values("pk")).first():
         raise UserError(
             "not_verified",
             "Nobody has said yet that {part} is good, so nothing of this selection is learned. "

@@ -157,9 +157,11 @@ class TestSelection:
 
     def test_a_part_judged_again_is_as_good_as_the_first_time(self, viewpoint: Viewpoint) -> None:
         doubted = judged_again(inspected(viewpoint, verdict="Failed"))
-        assert not may_learn(doubted)
-        with pytest.raises(UserError, match="Nobody has said yet"):
-            propose_good_parts(None, [doubted])
+        unknown = inspected(viewpoint, purpose="rescore", verdict="Passed")
+        for one in (doubted, unknown):
+            assert not may_learn(one)
+            with pytest.raises(UserError, match="Nobody has said yet"):
+                propose_good_parts(None, [one])
         passed = judged_again(inspected(viewpoint, verdict="Passed"))
         called = judged_again(rejected(viewpoint))
         assert may_learn(passed)
