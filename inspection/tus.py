@@ -6,6 +6,7 @@ known; who may what is the services' to judge.
 
 import base64
 import binascii
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from email.utils import format_datetime
@@ -96,6 +97,8 @@ def _create(request: HttpRequest, user: User, upload: Upload | None, place: Plac
     length = _length(request)
     said = _metadata(request.headers.get("Upload-Metadata", ""))
     name = said.get("filename") or said.get("name") or ""
+    with_bytes = request.content_type == BYTES
+    checksum = _checksum(request) if with_bytes else None
     partial = resumable.begin(
         user,
         upload=upload,
@@ -106,17 +109,30 @@ def _create(request: HttpRequest, user: User, upload: Upload | None, place: Plac
     )
     answer = HttpResponse(status=201)
     answer["Location"] = place(partial)
-    if request.content_type == BYTES:
+    if with_bytes:
+        _append_first(request, user, partial, checksum)
+        answer["Upload-Offset"] = str(partial.offset)
+    _expires(answer, partial)
+    return answer
+
+
+def _append_first(
+    request: HttpRequest, user: User, partial: PartialFile, checksum: Checksum | None
+) -> None:
+    """The bytes that came with the announcement. A refusal has no Location, and clients look for
+    none there: they announce the file again. So nobody would ever go on with this one."""
+    try:
         resumable.append(
             partial,
             request,  # type: ignore[arg-type]  # an HttpRequest reads like a file
             offset=0,
             size=_size(request),
-            checksum=_checksum(request),
+            checksum=checksum,
         )
-        answer["Upload-Offset"] = str(partial.offset)
-    _expires(answer, partial)
-    return answer
+    except Exception:
+        with contextlib.suppress(UserError):
+            resumable.give_up(user, partial)
+        raise
 
 
 def _head(request: HttpRequest, partial: PartialFile) -> HttpResponse:

@@ -26,10 +26,12 @@ PAGING = ("cursor", "limit")  # read by the paginator
 class Base(APIView):
     """`noun`: what scopes call it; `also`: a scope that an action needs besides; see
     permissions.HasScope. `queries`: by action, what its address may ask after the `?`; anything
-    else is a 422. What was asked is in `query`."""
+    else is a 422. What was asked is in `query`. `passing`: fields that change by themselves, or are
+    told once; they are not in the ETag, so that only what a person changed fails `If-Match`."""
 
     noun: ClassVar[str | None] = None
     also: str | None = None
+    passing: ClassVar[tuple[str, ...]] = ()
     queries: ClassVar[dict[str, type[Strict]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -61,11 +63,17 @@ class Base(APIView):
             response[name] = value
         response.setdefault("Cache-Control", "private, no-cache")
         if isinstance(response, Response) and _is_one_thing(response):
-            response["ETag"] = etag_of(response.data)
+            response["ETag"] = self.etag(response.data)
             wanted = request.headers.get("If-None-Match", "")
-            if request.method in ("GET", "HEAD") and response["ETag"] in named(wanted):
+            # With passing fields the same tag may hide news, so all is told.
+            asked = request.method in ("GET", "HEAD") and not self.passing
+            if asked and response["ETag"] in named(wanted):
                 response.data, response.status_code = None, status.HTTP_304_NOT_MODIFIED
         return response
+
+    def etag(self, data: dict[str, Any]) -> str:
+        """Of a thing as GET tells it, without what passes."""
+        return etag_of({name: value for name, value in data.items() if name not in self.passing})
 
 
 def _is_one_thing(response: Response) -> bool:
@@ -126,4 +134,5 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
     def check_match(self, thing: M) -> None:
         """412 where the caller changes another state than the one that is there. Call it in the
         transaction of the change, with the row locked and read again."""
-        check_match(self.request.headers.get("If-Match"), etag_of(self.get_serializer(thing).data))
+        tag = self.etag(self.get_serializer(thing).data)
+        check_match(self.request.headers.get("If-Match"), tag)

@@ -16,7 +16,7 @@ from inspection.services.batch_facts import batch_facts
 from inspection.services.verdict_facts import verdict_facts
 
 from .base import Nouns
-from .fields import Strict
+from .fields import Strict, Whole
 from .inspections import InspectionOut, Recipe
 from .narrow import OfViewpoint, of_viewpoint, station_named
 
@@ -75,7 +75,9 @@ class BatchIn(Strict):
 class BatchImageIn(Strict):
     image = serializers.UUIDField(help_text="of a picture that you sent or may see")
     file_name = serializers.CharField(required=False, max_length=255)
-    serial_number = serializers.CharField(required=False, max_length=120)
+    serial_number = serializers.CharField(required=False, max_length=120, allow_blank=True)
+    panel_id = serializers.CharField(required=False, max_length=120, allow_blank=True)
+    position_number = Whole(required=False, help_text="on the panel; 0: not on one")
     reference_label = serializers.CharField(
         required=False, max_length=60, help_text="in a trial: good, or the kind of defect"
     )
@@ -183,8 +185,9 @@ class Batches(Nouns[Batch]):
     )
     @action(detail=True, methods=["post"], pagination_class=None)
     def images(self, request: Request, pk: Any = None) -> Response:
-        """Ask about one picture. A batch judges a picture once: the second time is a 200 with
-        the same inspection."""
+        """Ask about one picture. A batch judges a picture of a unit once: the second time is a 200
+        with the same inspection. The same picture with another serial number, or another place on
+        a panel, is another part."""
         batch, asked = self.get_object(), self.asked(BatchImageIn)
         batch_intake.check_may_submit(self.user, batch)
         image = pictures.find(self.user, asked.pop("image"))

@@ -135,6 +135,7 @@ class Endpoints(Nouns[Endpoint]):
     noun = "webhooks"
     model = Endpoint
     serializer_class = EndpointOut
+    passing: ClassVar = ("connected_at", "last_error", "last_error_at", "secret")
     queries: ClassVar = {"list": EndpointQuery, "deliveries": DeliveryQuery}
 
     def get_queryset(self) -> Any:

@@ -25,6 +25,7 @@ STATUS = {
     "idempotency_key_invalid": 400,
     "still_receiving": 409,
     "duplicate_external_id": 409,
+    "too_many_fetches": 429,
 }
 
 

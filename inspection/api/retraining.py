@@ -87,6 +87,7 @@ class RetrainingPlans(Nouns[RetrainingPlan]):
     noun = "runs"
     model = RetrainingPlan
     serializer_class = PlanOut
+    passing: ClassVar = ("last_looked_at", "last_note")
     queries: ClassVar = {"list": OfViewpoint}
 
     def get_queryset(self) -> Any:

@@ -22,13 +22,13 @@ from inspection.errors import UserError
 from inspection.models import Image, Inspection
 from inspection.services import dataset_pictures, image_stores, submissions
 from inspection.services.pictures import visible_images
-from inspection.services.submission_fields import MOST_IMAGES, read_fields
+from inspection.services.submission_fields import MOST_IMAGES, read_fields, recipe_of
 from inspection.services.verdict_facts import FACTS_OF
 
+from .fetching import Found
 from .fields import Anything, Strict, Whole
 from .inspections import COMPLETED, InspectionOut, Inspections
 from .parsers import Json, check_size
-from .waiting import Found
 
 RETRY_AFTER_S = 1
 MOST_MB = 200  # of all pictures of one unit together
@@ -171,11 +171,12 @@ class Submissions(Inspections):
         happens on the way, sending the same again gives the same inspection."""
         key = submissions.read_key(request.headers.get("Idempotency-Key", ""))
         fields, named = self._read()
-        addresses = self._to_fetch(key, named)
+        addresses = self._to_fetch(key, fields, named)
         if not addresses:
             return self._take(key, fields, named, {})
         later = Response(status=status.HTTP_202_ACCEPTED)  # never told: see `waits`
         later.fetches = addresses  # type: ignore[attr-defined]
+        later.fetches_for = self.user.pk  # type: ignore[attr-defined]
         later.go_on = lambda found: self._resumed(  # type: ignore[attr-defined]
             lambda: self._take(key, fields, named, found)
         )
@@ -233,11 +234,13 @@ class Submissions(Inspections):
             fields = dict(form.validated_data)
         return fields, fields.pop("images")
 
-    def _to_fetch(self, key: str, named: list[Any]) -> list[str]:
-        """Addresses of pictures that no request with this key has brought yet."""
+    def _to_fetch(self, key: str, fields: dict[str, Any], named: list[Any]) -> list[str]:
+        """Addresses of pictures that no request with this key has brought yet. Nobody has one
+        fetched who may not send the part: whether it is there is told to no one else."""
         wanted = _addresses(named)
         if not wanted or len(submissions.pictures_of(self.user, key)) == len(named):
             return []
+        submissions.check_may_send(self.user, recipe_of(fields))
         for number, one in enumerate(named):
             if isinstance(one, str):
                 with pointing_at(number):

@@ -5,22 +5,19 @@ store has to send first, and the verdict.
 import asyncio
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from typing import IO, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 
-from inspection.errors import UserError
 from inspection.live.waiting import LONGEST_S, let_go, verdict_within
-from inspection.services import image_stores
+
+from .fetching import close, fetched
 
 MOST_AT_ONCE = 12  # fewer than the pool of the database has: pages ask too
-FETCHED_AT_ONCE = 16
 WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])", re.IGNORECASE)
-Found = dict[str, IO[bytes] | UserError]  # what was fetched, by its address
 
 
 def wanted_seconds(prefer: str) -> float:
@@ -55,23 +52,12 @@ def waits(view: Callable[..., Any]) -> Any:
 async def _with_pictures(response: Any, addresses: list[str]) -> Any:
     """Go on with the pictures of `addresses`. A slow store holds one of our threads for it, not
     the one that answers all others."""
-    loop = asyncio.get_running_loop()
-    work = [loop.run_in_executor(_fetchers, _fetched, one) for one in dict.fromkeys(addresses)]
-    found: Found = dict(zip(dict.fromkeys(addresses), await asyncio.gather(*work), strict=True))
+    found = await fetched(response.fetches_for, addresses)
     try:
         async with _turn():
             return await sync_to_async(_and_let_go)(response.go_on, found)
     finally:
-        for file in found.values():
-            if not isinstance(file, UserError):
-                file.close()
-
-
-def _fetched(address: str) -> IO[bytes] | UserError:
-    try:
-        return image_stores.fetch(address)
-    except UserError as error:
-        return error
+        close(found)
 
 
 def _turn() -> asyncio.Semaphore:
@@ -80,7 +66,6 @@ def _turn() -> asyncio.Semaphore:
     return _turns.setdefault(loop, asyncio.Semaphore(MOST_AT_ONCE))
 
 
-_fetchers = ThreadPoolExecutor(FETCHED_AT_ONCE, thread_name_prefix="image-store")
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 

@@ -88,6 +88,11 @@ class Report(Job):
         ReportSchedule, on_delete=models.SET_NULL, null=True, blank=True, related_name="reports"
     )
     mail_to = models.JSONField(default=list, blank=True)
+    mail_taken = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="for whom of `mail_to` the server took it: they are not sent it again",
+    )
     mail_state = models.CharField(max_length=8, choices=Mail, default=Mail.NONE, blank=True)
     mail_tries = models.PositiveSmallIntegerField(default=0)
     mail_after = models.DateTimeField(null=True, blank=True, help_text="not tried before")

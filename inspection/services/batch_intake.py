@@ -10,6 +10,7 @@ from . import batches
 from .access import require
 from .images import display_name
 from .locking import lock_row
+from .units import Named, of_unit
 
 
 def check_may_submit(user: User | None, batch: Batch) -> None:
@@ -25,10 +26,13 @@ def submit_image(
     *,
     file_name: str = "",
     serial_number: str = "",
+    panel_id: str = "",
+    position_number: int = 0,
     reference_label: str = "",
 ) -> tuple[Inspection, bool]:
     """Ask about one picture; returns the inspection, and False when the batch asks about it
-    already: a batch judges a picture once, so a repeated request is harmless."""
+    already: a batch judges a picture of a unit once, so a repeated request is harmless. The same
+    picture of another unit is another part."""
     check_may_submit(user, batch)
     known = batch.purpose in (Purpose.TRIAL, Purpose.GOLDEN)
     if reference_label and not known:
@@ -37,17 +41,20 @@ def submit_image(
             "Only in a trial is it known beforehand what a part is.",
             field="reference_label",
         )
+    unit = Named(serial_number.strip(), panel_id.strip(), position_number)
     with transaction.atomic():
         lock_row(batch)
-        there = Inspection.objects.filter(batch=batch, pictures__image=image).first()
-        if there:
+        rows = Inspection.objects.filter(of_unit(unit), batch=batch, pictures__image=image)
+        if there := rows.first():
             return there, False
         asked = batches.add_image(
             batch,
             image,
             display_name(file_name or image.original_name),
             reference_label=reference_label,
-            serial_number=serial_number,
+            serial_number=unit.serial_number,
+            panel_id=unit.panel_id,
+            position_number=unit.position_number,
         )
         batches.dispatch(batch)
     return asked, True

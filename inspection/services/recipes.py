@@ -1,8 +1,9 @@
 """Recipes as an MES names them: `<part number>` or `<part number>/<viewpoint>`, with the model's
-revision `model-<number>`."""
+revision `model-<number>`. Submissions and requests of machines read them here, alike."""
 
 import re
 
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_noop
 
 from inspection import policies
@@ -12,16 +13,43 @@ from inspection.models import ModelVersion, Product, Viewpoint
 from . import models
 
 REVISION = re.compile(r"model-(\d{1,9})")
+MAIN = "main"
+LONGEST = 60  # part number
+
+
+def read_name(views: QuerySet[Viewpoint], name: str) -> Viewpoint | None:
+    """The one of `views` that a recipe means, in whatever case: what has that for its own
+    `recipe_name`, else the only viewpoint of a product with that part number.
+
+    A part number and a viewpoint may hold slashes too, so the name is read at each of them. Raises
+    UserError where two have the same name: no guess may choose another part's model.
+    """
+    own = Q(product__code__iexact=name, code=MAIN)
+    for at in (place for place, sign in enumerate(name[: LONGEST + 1]) if sign == "/"):
+        own |= Q(product__code__iexact=name[:at], code__iexact=name[at + 1 :])
+    found = list(views.filter(own)[:2])
+    if not found:
+        found = list(views.filter(product__code__iexact=name)[:2])
+        return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        raise UserError(
+            "ambiguous_recipe",
+            "Two recipes are called {name}: “{first}” and “{second}”. Give one of the two another "
+            "part number.",
+            name=name[:80],
+            first=found[0],
+            second=found[1],
+            field="recipe.name",
+        )
+    return found[0]
 
 
 def viewpoint_named(name: str, only: Product | None = None) -> Viewpoint:
-    """The viewpoint of a recipe, the main one where none is named. `only`: of this product.
-    Raises UserError."""
-    code, _, view = name.strip().partition("/")
-    found = Viewpoint.objects.filter(product__code__iexact=code, code=view or "main")
+    """The viewpoint of a recipe, for a machine. `only`: of this product. Raises UserError."""
+    views = Viewpoint.objects.select_related("product")
     if only is not None:
-        found = found.filter(product=only)
-    viewpoint = found.select_related("product").first()
+        views = views.filter(product=only)
+    viewpoint = read_name(views, name.strip())
     if viewpoint is None:
         raise UserError(
             "unknown_recipe",

@@ -17,6 +17,7 @@ from inspection.models import (
     Disposition,
     Escape,
     Inspection,
+    Purpose,
     ReviewState,
     SnapshotImage,
     TrainingRun,
@@ -28,6 +29,7 @@ from inspection.models import (
 from . import golden, training
 from .access import require
 from .audit import record
+from .dataset_pictures import GOOD
 from .locking import lock_row
 from .products import good_dataset
 from .visible import visible
@@ -109,8 +111,9 @@ def propose_good_parts(user: User | None, inspections: Iterable[Inspection]) -> 
     """“These are good parts: learn them.” Their pictures join the good parts of their viewpoint
     and say which inspection they come from; nothing is trained yet.
 
-    Only false calls that an inspector rejected and parts that passed may be learned. One part
-    that may not be refuses all, so that nobody learns a defect by a slip of the mouse.
+    Only false calls that an inspector rejected and parts that passed may be learned, and none
+    of which anybody knows a defect. One part that may not be refuses all, so that nobody learns a
+    defect by a slip of the mouse.
     """
     keys = [inspection.pk for inspection in inspections]
     if not keys:
@@ -180,28 +183,64 @@ def _learn(
 
 def may_be_learned() -> Q:
     """Parts that are good as far as anybody knows: false calls that an inspector rejected, and
-    parts that passed without anybody being asked and of which nobody said otherwise."""
+    parts that passed without anybody being asked. Of none of them did anybody say otherwise,
+    under whichever inspection; what was only judged again is as good as the first inspection of
+    it, for nobody ever verifies a score for comparison."""
+    own = Q(_is_good(), ~Q(purpose=Purpose.RESCORE))
+    again = Q(_is_good("origin__"), purpose=Purpose.RESCORE)
+    return (own | again) & ~_anybody_said(_has_defect() | _is_labelled())
+
+
+def _is_good(of: str = "") -> Q:
     passed = Q(
-        verdict=Verdict.PASSED,
-        disposition=Disposition.AUTO,
-        review_state=ReviewState.NOT_VERIFIED,
+        **{
+            f"{of}verdict": Verdict.PASSED,
+            f"{of}disposition": Disposition.AUTO,
+            f"{of}review_state": ReviewState.NOT_VERIFIED,
+        }
     )
-    return Q(review_state=ReviewState.REJECTED) | passed
+    return Q(**{f"{of}review_state": ReviewState.REJECTED}) | passed
+
+
+def _has_defect() -> Q:
+    """Whoever looked found a defect, here or downstream."""
+    looked = ~Q(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
+    return looked | Exists(Escape.objects.filter(unit=OuterRef("unit"), withdrawn_at=None))
+
+
+def _is_labelled() -> Q:
+    """In a trial it was known beforehand: a kind of defect."""
+    return ~Q(reference_label="") & ~Q(reference_label__iexact=GOOD)
+
+
+def _anybody_said(so: Q) -> Q:
+    """`so` of the inspection itself, or of any other that its viewpoint has of the same unit or of
+    one of the same pictures: a re-score and a trial show what was verified elsewhere."""
+    others = Inspection.objects.filter(so, viewpoint=OuterRef("viewpoint"))
+    same_picture = others.filter(pictures__image__inspection_items__inspection=OuterRef("pk"))
+    same_unit = others.filter(unit=OuterRef("unit"))
+    return so | Exists(same_picture) | Exists(same_unit)
 
 
 def _check_good(chosen: Sequence[Inspection]) -> None:
     keys = [inspection.pk for inspection in chosen]
     rows = Inspection.objects.filter(pk__in=keys).select_related("unit")
-    defects = rows.exclude(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
-    came_back = rows.filter(unit__in=Escape.objects.filter(withdrawn_at=None).values("unit"))
-    if bad := (defects.first() or came_back.first()):
+    if bad := rows.filter(_anybody_said(_has_defect())).first():
         raise UserError(
             "confirmed_defect",
             "{part} has a confirmed defect, so nothing of this selection is learned. Take it "
             "out of the selection.",
             part=_name(bad),
         )
-    if unsure := rows.exclude(may_be_learned()).first():
+    if bad := rows.filter(_anybody_said(_is_labelled())).first():
+        raise UserError(
+            "labelled_defect",
+            "{part} is known from a trial to be no good part, so nothing of this selection is "
+            "learned. Take it out of the selection.",
+            part=_name(bad),
+        )
+    good = rows.filter(may_be_learned())  # not excluded by it: what is not known is not good
+    if unsure := rows.exclude(pk__in=good.values("pk")).first():
         raise UserError(
             "not_verified",
             "Nobody has said yet that {part} is good, so nothing of this selection is learned. "

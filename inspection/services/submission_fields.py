@@ -82,14 +82,16 @@ class Asked:
     def fingerprint(self, owner: Any, method_path: str) -> str:
         """SHA-256 that is the same exactly where the same is asked again: method and path, the
         owner's key, every field, and each picture in order, by its address where it was fetched
-        and by the SHA-256 of its bytes where it was sent."""
+        and by the SHA-256 of its bytes where it was sent. What a store signed an address with is
+        another each time, so what follows the `?` does not count."""
         pictured = ("images", "addresses")
         fields = {name: value for name, value in vars(self).items() if name not in pictured}
         if self.captured_at:
             fields["captured_at"] = self.captured_at.astimezone(UTC).isoformat()
         addresses = self.addresses or ("",) * len(self.images)
         pictures = [
-            address or image.sha256 for address, image in zip(addresses, self.images, strict=True)
+            address.partition("?")[0] or image.sha256
+            for address, image in zip(addresses, self.images, strict=True)
         ]
         said = json.dumps([method_path, str(owner), fields, pictures], sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
@@ -103,6 +105,16 @@ def read_fields(
     Raises UserError that names the field: missing, too long, of the wrong kind, or said twice
     and differently. Names that are not known are refused by whoever reads the request.
     """
+    return Asked(**_read(given), images=_some(images), addresses=tuple(addresses))
+
+
+def recipe_of(given: Mapping[str, Any]) -> str:
+    """Which recipe is asked for, before any picture is there. Raises as `read_fields`."""
+    return str(_read(given)["recipe_name"])
+
+
+def _read(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of Asked but the pictures."""
     fields = _with_synonyms(given)
     recipe = fields.get("recipe") or {}
     if not isinstance(recipe, Mapping):
@@ -120,16 +132,14 @@ def read_fields(
     if revision and not REVISION.fullmatch(revision):
         rule = _("{name} is model-<number>, or left out for the active model.")
         raise _wrong("recipe.revision", rule)
-    return Asked(
+    return {
         **texts,
-        recipe_name=name,
-        recipe_revision=revision,
-        images=_some(images),
-        addresses=tuple(addresses),
-        position_number=_position(fields.get("position_number")),
-        captured_at=_moment(fields.get("captured_at")),
-        failed_board=_failed_board(fields.get("FailedBoard")),
-    )
+        "recipe_name": name,
+        "recipe_revision": revision,
+        "position_number": _position(fields.get("position_number")),
+        "captured_at": _moment(fields.get("captured_at")),
+        "failed_board": _failed_board(fields.get("FailedBoard")),
+    }
 
 
 def _with_synonyms(given: Mapping[str, Any]) -> dict[str, Any]:

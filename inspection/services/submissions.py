@@ -41,7 +41,7 @@ from inspection.models import (
 )
 from inspection.models.inspection import FREED
 
-from . import outbox
+from . import outbox, recipes
 from .access import require
 from .disk import check_free_space
 from .submission_fields import Asked
@@ -52,7 +52,6 @@ log = logging.getLogger(__name__)
 KEY_LENGTH = 255
 KEYS_KEPT = timedelta(days=30)
 RECEIVING_S = 60
-MAIN = "main"
 
 
 @dataclass(frozen=True)
@@ -200,6 +199,11 @@ def submit(user: User, asked: Asked, *, idempotency_key: str, method_path: str) 
     return Submitted(inspection, True)
 
 
+def check_may_send(user: User, recipe_name: str) -> None:
+    """Raise UserError `unknown_recipe` or NotAllowed before anything is done for a part."""
+    require(user, policies.REVIEW, _viewpoint(user, recipe_name).product)
+
+
 def _with_key(user: User, key: str) -> Submission | None:
     """What this owner sent with this key in the last 30 days. An older one lets go of the key."""
     rows = Submission.objects.filter(owner=user, idempotency_key=key)
@@ -284,18 +288,12 @@ def _recipe(user: User, asked: Asked) -> _Recipe:
 
 
 def _viewpoint(user: User, name: str) -> Viewpoint:
-    """By `<part number>` (its main viewpoint, or its only one) or `<part number>/<viewpoint>`."""
+    """Of a product that this user may see. Raises UserError."""
     views = Viewpoint.objects.select_related("product").filter(
         product__in=policies.visible_products(user)
     )
-    whole = list(views.filter(product__code__iexact=name))
-    for found in whole:
-        if found.code == MAIN or len(whole) == 1:
-            return found
-    code, slash, view = name.rpartition("/")
-    found_one = views.filter(product__code__iexact=code, code__iexact=view).first()
-    if slash and found_one:
-        return found_one
+    if found := recipes.read_name(views, name):
+        return found
     raise UserError(
         "unknown_recipe",
         "There is no recipe {name}. A recipe is the part number of a product, or "

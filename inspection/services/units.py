@@ -4,6 +4,10 @@ Who makes both makes the lot first: two transactions that take them in the same 
 for each other in a circle.
 """
 
+from typing import NamedTuple
+
+from django.db.models import Q
+
 from inspection.errors import UserError
 from inspection.models import Lot, Product, Unit
 
@@ -49,3 +53,23 @@ def unit_of(
         defaults={"lot": lot},
     )
     return unit
+
+
+class Named(NamedTuple):
+    """A unit position as somebody calls it."""
+
+    serial_number: str = ""
+    panel_id: str = ""
+    position_number: int = 0
+
+
+def of_unit(named: Named) -> Q:
+    """Inspections of that unit position; of none, where neither a serial number nor a panel names
+    one."""
+    if not named.serial_number and not named.panel_id:
+        return Q(unit=None)
+    return Q(
+        unit__serial_number=named.serial_number[:120],
+        unit__panel_id=named.panel_id[:120],
+        unit__position_number=named.position_number,
+    )

@@ -1,13 +1,16 @@
 """What others trusted us with cannot be read in the database, nor with another SECRET_KEY."""
 
+import io
+
 import pytest
 from django.core.exceptions import FieldDoesNotExist
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from pytest_django import Settings
 
 from inspection.exchange import couriers
-from inspection.models import Endpoint
+from inspection.models import AuditEvent, Endpoint
 from inspection.sealed import CannotOpen, seal, unseal
 from inspection.services import endpoints, webhook_signing
 from tests.factories.exchange import EndpointFactory
@@ -70,6 +73,34 @@ def test_under_another_key_an_endpoint_says_so_until_it_has_a_new_secret(
         endpoints.edit(None, endpoint, name="MQTT", address=address, secret=secret)
     endpoint.refresh_from_db()
     assert webhook_signing.in_force(endpoint.secrets) == [secret]
+
+
+@pytest.mark.django_db
+def test_what_an_earlier_key_sealed_is_sealed_by_the_newest_and_that_one_may_go(
+    settings: Settings,
+) -> None:
+    kept = [{"secret": "s3cret", "until": None}]
+    first = settings.SECRET_KEY
+    for name in ("a", "b"):
+        EndpointFactory(name=name, secrets=kept)
+    EndpointFactory(name="none", secrets=[])
+    settings.SECRET_KEY = "lost-" + "z" * 60
+    EndpointFactory(name="lost", secrets=kept)
+    lost = Endpoint.objects.get(name="lost").sealed
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = OTHER, [first]
+    EndpointFactory(name="new", secrets=kept)
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="what 1 keep: lost"):
+        call_command("reseal", stdout=out)
+    assert "3 endpoints" in out.getvalue()
+    settings.SECRET_KEY_FALLBACKS = []
+    for name in ("a", "b", "new"):
+        assert Endpoint.objects.get(name=name).secrets == kept
+    assert Endpoint.objects.get(name="none").sealed == ""
+    assert Endpoint.objects.get(name="lost").sealed == lost
+    assert AuditEvent.objects.filter(action="endpoint.resealed").count() == 3
+    Endpoint.objects.filter(name="lost").delete()
+    call_command("reseal", stdout=out)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -152,7 +152,9 @@ if SMTP_SECURITY not in ("starttls", "tls", "none"):
 EMAIL_USE_TLS = SMTP_SECURITY == "starttls"
 EMAIL_USE_SSL = SMTP_SECURITY == "tls"
 EMAIL_TIMEOUT = 20
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+if EMAIL_HOST:
+    EMAIL_BACKEND = "inspection.services.mail_backend.EmailBackend"
 DEFAULT_FROM_EMAIL = env("MAIL_FROM", default="kintsugi@localhost")
 MAIL_MAX_MB = env.int("MAIL_MAX_MB", default=10)
 PUBLIC_URL = env("PUBLIC_URL", default="")  # https://kintsugi.plant.example, for links in mails

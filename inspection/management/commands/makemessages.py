@@ -12,6 +12,7 @@ REFUSALS = (
     "Busy",
     "WrongChecksum",
     "StillReceiving",
+    "TooManyFetches",
     "PictureError",
 )
 

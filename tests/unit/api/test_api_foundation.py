@@ -192,6 +192,29 @@ def test_an_endpoint_that_was_changed_meanwhile_is_not_removed(mes: Program) -> 
     assert mes.json("DELETE", at, **{"If-Match": fresh}).status_code == 204
 
 
+def test_tries_that_fail_meanwhile_are_no_change_of_an_endpoint(mes: Program) -> None:
+    board = ProductFactory()
+    body = {"kind": "webhook", "name": "MES", "address": "https://mes.example/hook"}
+    body["product"] = board.code
+    made = mes.json("POST", "endpoints", body)
+    at = f"endpoints/{made.json()['id']}"
+    read = mes.json("GET", at)
+    assert (made["ETag"], "secret" in made.json()) == (read["ETag"], True)
+    now = timezone.now()
+    Endpoint.objects.update(connected_at=now, last_error="503", last_error_at=now)
+    later = mes.json("GET", at, **{"If-None-Match": made["ETag"]})
+    assert (later.status_code, later.json()["last_error"]) == (200, "503"), (
+        "it is told all the same"
+    )
+    tag = {"If-Match": made["ETag"]}
+    assert mes.json("PATCH", at, {"name": "another"}, **tag).status_code == 200
+    assert mes.json("PATCH", at, {"name": "third"}, **tag).status_code == 412
+    assert mes.json("DELETE", at, **tag).status_code == 412
+    fresh = mes.json("GET", at)["ETag"]
+    Endpoint.objects.update(last_error="504")
+    assert mes.json("DELETE", at, **{"If-Match": fresh}).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

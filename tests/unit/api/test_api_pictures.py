@@ -1,6 +1,7 @@
 """Pictures that programs send: whose they are, what is sent back, and where they go."""
 
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -152,6 +153,31 @@ def test_a_batch_judges_a_picture_once(plant: Plant) -> None:
     other = send(mine, picture(8)).json()["id"]
     refused = mine.json("POST", at, {"image": other})
     assert (refused.status_code, refused.json()["code"]) == (409, "batch_sealed")
+
+
+def test_the_same_picture_of_another_unit_is_another_part(plant: Plant) -> None:
+    mine, at = program("inspector"), f"batches/{plant.batch.pk}/images"
+    units: list[dict[str, Any]] = [
+        {"serial_number": "SN7"},
+        {"serial_number": "SN8"},
+        {"serial_number": "SN8", "panel_id": "P1", "position_number": 1},
+        {"serial_number": "SN8", "panel_id": "P1", "position_number": 2},
+        {"panel_id": "P1", "position_number": 2},
+        {},
+    ]
+    told = [mine.json("POST", at, {"image": str(plant.image.pk), **unit}) for unit in units]
+    assert [one.status_code for one in told] == [201] * len(units)
+    nobody = {"serial_number": "", "panel_id": "", "position_number": 0}
+    for unit, one in zip(units, told, strict=True):
+        again = mine.json("POST", at, {"image": str(plant.image.pk), **unit})
+        assert (again.status_code, again.json()["id"]) == (200, one.json()["id"])
+        said = {name: one.json()[name] for name in nobody}
+        assert said == {**nobody, **unit}
+    assert len({one.json()["id"] for one in told}) == len(units)
+    blank = {"image": str(plant.image.pk), "serial_number": " SN7 ", "panel_id": ""}
+    assert mine.json("POST", at, blank).json()["id"] == told[0].json()["id"]
+    wrong = mine.json("POST", at, {**blank, "position_number": -1})
+    assert wrong.json()["errors"][0]["pointer"] == "/position_number"
 
 
 @pytest.mark.parametrize("also", [(), ("datasets:write",)])

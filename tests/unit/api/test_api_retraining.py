@@ -128,6 +128,17 @@ def test_a_plan_that_was_changed_meanwhile_is_not_overwritten(
     assert plan.least_new == 6
 
 
+def test_a_look_of_the_scheduler_is_no_change_of_a_plan(
+    program: Program, plan: RetrainingPlan
+) -> None:
+    at = f"{LIST}/{plan.pk}"
+    tag = program.json("GET", at)["ETag"]
+    RetrainingPlan.objects.update(last_looked_at=timezone.now(), last_note="Too few new parts.")
+    later = program.json("GET", at, **{"If-None-Match": tag})
+    assert later.json()["last_note"] == "Too few new parts."
+    assert program.json("PATCH", at, {"least_new": 6}, **{"If-Match": tag}).status_code == 200
+
+
 def test_plans_are_listed_by_product_and_others_do_not_exist(
     program: Program, plan: RetrainingPlan
 ) -> None:

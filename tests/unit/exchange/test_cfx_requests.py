@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from inspection.exchange.cfx import bodies
 from inspection.exchange.cfx.envelopes import Envelope
 from inspection.exchange.cfx.events import INSPECTED
 from inspection.exchange.cfx.options import CfxOptions
@@ -15,10 +16,13 @@ from inspection.models import (
     Endpoint,
     Inspection,
     ModelVersion,
+    OutboxEvent,
+    Product,
     ReasonCode,
     Review,
     Role,
     TrainingRun,
+    Viewpoint,
 )
 from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
@@ -186,6 +190,58 @@ def test_unknown_recipes_and_revisions_are_refused(second: ModelVersion) -> None
         assert result(activate(one, second, revision))["Result"] == "Failed"
     unknown = ask("CFX.Production.ActivateRecipeRequest", one, RecipeName="X/y", Revision="model-1")
     assert result(unknown)["Result"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("part", "view", "other_part", "other_view"),
+    [
+        ("PN/7", "main", "PN", "main"),
+        ("PN/7", "main", "PN", "8"),
+        ("PN", "7", "PN/8", "main"),
+        ("PN/7", "back", "PN", "back"),
+        ("PN", "7/back", "PN/7", "main"),
+        ("PN", "Top", "PN/Top", "left"),
+    ],
+)
+def test_the_name_that_is_told_chooses_among_the_models_that_it_was_told_of(
+    second: ModelVersion, part: str, view: str, other_part: str, other_view: str
+) -> None:
+    other = ModelVersionFactory(number=1, promoted_at=datetime.now(UTC), state="retired")
+    ModelVersionFactory(training_run=run_beside(other), number=2, promoted_at=datetime.now(UTC))
+    for one, code, seen in ((second, part, view), (other, other_part, other_view)):
+        Product.objects.filter(pk=one.viewpoint.product_id).update(code=code)
+        Viewpoint.objects.filter(pk=one.viewpoint_id).update(code=seen)
+    to = endpoint(may_activate=True)
+    name = Viewpoint.objects.get(pk=second.viewpoint_id).recipe_name
+
+    for said, revision in ((name, "model-1"), (name.lower(), "model-2"), (name, "model-1")):
+        told = ask("CFX.Production.ActivateRecipeRequest", to, RecipeName=said, Revision=revision)
+        assert result(told)["Result"] == "Success"
+    assert (active(second), active(other)) == (1, 2)
+    told_of = OutboxEvent.objects.filter(type="model.promoted")
+    names = [bodies.recipe_activated(event.payload)["RecipeName"] for event in told_of]
+    assert names == [name] * 3
+
+
+def test_a_name_of_two_recipes_chooses_neither(second: ModelVersion) -> None:
+    other = ModelVersionFactory(number=2, promoted_at=datetime.now(UTC))
+    Product.objects.filter(pk=second.viewpoint.product_id).update(code="PN/7")
+    Product.objects.filter(pk=other.viewpoint.product_id).update(code="PN")
+    Viewpoint.objects.filter(pk=other.viewpoint_id).update(code="7")
+    one = endpoint(may_activate=True)
+    told = ask("CFX.Production.ActivateRecipeRequest", one, RecipeName="PN/7", Revision="model-1")
+    assert "Two recipes are called PN/7" in result(told)["Message"]
+    assert active(second) == 2
+    one.product = second.viewpoint.product  # of this product there is one only
+    told = ask("CFX.Production.ActivateRecipeRequest", one, RecipeName="PN/7", Revision="model-1")
+    assert (result(told)["Result"], active(second)) == ("Success", 1)
+
+
+def test_a_name_of_nothing_but_slashes_is_an_unknown_recipe(second: ModelVersion) -> None:
+    one = endpoint(may_activate=True)
+    for name in ("/", "/" * 5000, "PN/", "/main", ""):
+        told = ask("CFX.Production.ActivateRecipeRequest", one, RecipeName=name, Revision="")
+        assert result(told)["Result"] == "Failed"
 
 
 def test_an_endpoint_that_may_not_choose_says_so(second: ModelVersion) -> None:

@@ -30,6 +30,8 @@ from tests.factories.user import UserFactory
 from webapp.local.services import _any_free_port
 
 pytestmark = pytest.mark.django_db
+LATER, NEVER = "451 4.7.1 greylisted", "550 5.1.1 no such user"
+THREE = ["a@plant.example", "b@plant.example", "c@plant.example"]
 
 
 class Sink:
@@ -38,7 +40,16 @@ class Sink:
     def __init__(self) -> None:
         self.mails: list[Any] = []
         self.answer = "250 OK"
+        self.of: dict[str, str] = {}  # what is answered for single recipients
         self.hang_up = False
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
+        answer = self.of.get(address, "250 OK")
+        if answer.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return answer
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.mails.append(envelope)
@@ -53,7 +64,7 @@ def sink(settings: Settings, tmp_path: Path) -> Iterator[Sink]:
     handler = Sink()
     controller = Controller(handler, hostname="127.0.0.1", port=_any_free_port())
     controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "inspection.services.mail_backend.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_USE_TLS, settings.EMAIL_TIMEOUT = "127.0.0.1", False, 5
     settings.EMAIL_PORT = controller.port
     settings.MEDIA_ROOT = tmp_path / "media"
@@ -99,6 +110,15 @@ def test_two_senders_send_one_mail(sink: Sink) -> None:
     assert len(sink.mails) == 1
 
 
+def test_a_sender_that_saw_it_before_another_was_put_off_sends_nothing(sink: Sink) -> None:
+    sink.of = {THREE[1]: LATER}
+    report = done(mail_to=THREE)
+    seen_by_both = [Report.objects.get(pk=report.pk) for _ in range(2)]
+    assert [report_mail._send(one) for one in seen_by_both] == [False, False]
+    assert (state(report), report.mail_tries) == (Mail.WAITING, 1)
+    assert [mail.rcpt_tos for mail in sink.mails] == [[THREE[0], THREE[2]]]
+
+
 def test_what_is_not_done_waits(sink: Sink) -> None:
     report = done(state=JobState.RUNNING)
     assert (send_waiting(), state(report)) == (0, Mail.WAITING)
@@ -133,6 +153,59 @@ def test_a_refusal_is_said(sink: Sink) -> None:
     report = done()
     assert (send_waiting(), state(report)) == (0, Mail.FAILED)
     assert "too large" in report.mail_error
+
+
+def try_now(report: Report) -> str:
+    """The next try, whatever its time; the state after it."""
+    Report.objects.update(mail_after=None)
+    send_waiting()
+    return state(report)
+
+
+def test_whom_the_server_refused_is_said_and_the_others_do_not_get_it_twice(sink: Sink) -> None:
+    sink.of = {THREE[1]: NEVER}
+    report = done(mail_to=THREE)
+    assert (send_waiting(), state(report)) == (0, Mail.FAILED)
+    assert "b@plant.example (550 5.1.1 no such user)" in report.mail_error
+    assert "a@plant.example" not in report.mail_error
+    sink.of = {}
+    engineer = MembershipFactory(product=report.product, role=Role.ENGINEER).user
+    report_mail.send_again(engineer, report)
+    assert (send_waiting(), state(report), report.mail_error) == (1, Mail.SENT, "")
+    assert [mail.rcpt_tos for mail in sink.mails] == [[THREE[0], THREE[2]], [THREE[1]]]
+
+
+def test_whom_a_server_puts_off_gets_it_later_and_nobody_twice(sink: Sink) -> None:
+    sink.of = {THREE[1]: LATER, THREE[2]: NEVER}
+    report = done(mail_to=THREE)
+    assert (send_waiting(), state(report)) == (0, Mail.WAITING)
+    assert report.mail_after
+    assert report.mail_after > timezone.now()
+    assert "greylisted" in report.mail_error
+    del sink.of[THREE[1]]
+    assert try_now(report) == Mail.FAILED
+    assert "c@plant.example" in report.mail_error
+    assert "b@plant.example" not in report.mail_error
+    assert [mail.rcpt_tos for mail in sink.mails] == [[THREE[0]], [THREE[1]]]
+
+
+def test_who_is_put_off_for_ever_is_given_up_after_the_usual_tries(sink: Sink) -> None:
+    sink.of = {THREE[0]: LATER}
+    report = done(mail_to=THREE[:1])
+    states = [try_now(report) for _ in range(report_mail.TRIES)]
+    assert states == [Mail.WAITING] * (report_mail.TRIES - 1) + [Mail.FAILED]
+    assert "greylisted" in report.mail_error
+    assert sink.mails == []
+
+
+@pytest.mark.parametrize("answer", ["451 try later", "421 going down"])
+def test_a_server_that_takes_no_mail_now_is_tried_again(sink: Sink, answer: str) -> None:
+    sink.answer = answer
+    report = done(mail_to=THREE)
+    assert (send_waiting(), state(report)) == (0, Mail.WAITING)
+    sink.answer = "250 OK"
+    assert try_now(report) == Mail.SENT
+    assert sink.mails[-1].rcpt_tos == THREE
 
 
 def test_a_mail_whose_fate_nobody_knows_is_not_sent_again(sink: Sink) -> None:

@@ -10,6 +10,7 @@ from inspection.models import (
     AuditEvent,
     DatasetImage,
     Escape,
+    Inspection,
     JobState,
     Notification,
     RetrainingPlan,
@@ -21,10 +22,11 @@ from inspection.models import (
     User,
     Viewpoint,
 )
-from inspection.services import datasets, golden, training
+from inspection.services import datasets, golden, products, training
 from inspection.services.retraining import (
     Settings,
     changes,
+    may_be_learned,
     propose_good_parts,
     retrain,
     usual_settings,
@@ -37,6 +39,24 @@ from tests.threads import at_once
 
 pytestmark = pytest.mark.django_db
 TINY = Settings("tiny", "memory", 1)
+
+
+def judged_again(origin: Inspection) -> Inspection:
+    """A re-score by which it passed."""
+    again = inspected(
+        origin.viewpoint, purpose="rescore", origin=origin, unit=origin.unit, verdict="Passed"
+    )
+    again.pictures.update(image=origin.pictures.get().image)
+    return again
+
+
+def in_trial(viewpoint: Viewpoint, **fields: object) -> Inspection:
+    """A part of a trial that passed."""
+    return inspected(viewpoint, purpose="trial", verdict="Passed", **fields)
+
+
+def may_learn(inspection: Inspection) -> bool:
+    return Inspection.objects.filter(may_be_learned(), pk=inspection.pk).exists()
 
 
 @pytest.fixture
@@ -114,6 +134,85 @@ class TestSelection:
         )
         with pytest.raises(UserError, match="S1 has a confirmed defect"):
             propose_good_parts(None, [passed])
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            ReviewState.CONFIRMED,
+            ReviewState.ACCEPTED,
+            ReviewState.REPAIRED,
+            ReviewState.CLOSED,
+        ],
+    )
+    def test_a_defect_judged_again_as_good_stays_a_defect(
+        self, viewpoint: Viewpoint, state: str
+    ) -> None:
+        defect = inspected(viewpoint, review_state=state)
+        again = judged_again(defect)
+        assert not may_learn(again)
+        with pytest.raises(UserError) as refusal:
+            propose_good_parts(None, [rejected(viewpoint), again])
+        assert refusal.value.code == "confirmed_defect"
+        assert changes(viewpoint).added.count() == 0
+
+    def test_a_part_judged_again_is_as_good_as_the_first_time(self, viewpoint: Viewpoint) -> None:
+        doubted = judged_again(inspected(viewpoint, verdict="Failed"))
+        unknown = inspected(viewpoint, purpose="rescore", verdict="Passed")
+        for one in (doubted, unknown):
+            assert not may_learn(one)
+            with pytest.raises(UserError, match="Nobody has said yet"):
+                propose_good_parts(None, [one])
+        passed = judged_again(inspected(viewpoint, verdict="Passed"))
+        called = judged_again(rejected(viewpoint))
+        assert may_learn(passed)
+        assert may_learn(called)
+        assert len(propose_good_parts(None, [passed, called]).added) == 2
+
+    def test_a_defect_of_a_trial_that_the_model_missed_is_not_learned(
+        self, viewpoint: Viewpoint
+    ) -> None:
+        missed = in_trial(viewpoint, reference_label="scratch")
+        twin = inspected(viewpoint, verdict="Passed")  # the same bytes, not from the trial
+        twin.pictures.update(image=missed.pictures.get().image)
+        for one in (missed, twin):
+            assert not may_learn(one)
+            with pytest.raises(UserError, match="known from a trial") as refusal:
+                propose_good_parts(None, [one])
+            assert refusal.value.code == "labelled_defect"
+        known = [in_trial(viewpoint, reference_label=label) for label in ("good", "Good", "")]
+        assert all(may_learn(one) for one in known)
+        assert len(propose_good_parts(None, known).added) == 3
+
+    def test_what_another_inspection_of_the_unit_found_is_a_defect(
+        self, viewpoint: Viewpoint
+    ) -> None:
+        unit = Unit.objects.create(product=viewpoint.product, serial_number="S2")
+        passed = inspected(viewpoint, verdict="Passed", unit=unit)
+        assert may_learn(passed)
+        back = products.create_viewpoint(None, viewpoint.product, code="back", name="Back")
+        beside = make_version(back).viewpoint
+        inspected(beside, unit=unit, review_state=ReviewState.CONFIRMED)
+        assert may_learn(passed), "its back is bad, not what is seen here"
+        inspected(viewpoint, unit=unit, review_state=ReviewState.CONFIRMED)
+        assert not may_learn(passed)
+        with pytest.raises(UserError, match="S2 has a confirmed defect"):
+            propose_good_parts(None, [passed])
+
+    def test_a_picture_of_a_part_that_came_back_is_not_learned(self, viewpoint: Viewpoint) -> None:
+        unit = Unit.objects.create(product=viewpoint.product, serial_number="S3")
+        shipped = inspected(viewpoint, verdict="Passed", unit=unit)
+        tried = in_trial(viewpoint)
+        tried.pictures.update(image=shipped.pictures.get().image)
+        assert may_learn(tried)
+        Escape.objects.create(
+            unit=unit,
+            found_at=timezone.now(),
+            found_where="customer",
+            reported_by=User.objects.create(username="q"),
+        )
+        assert not may_learn(tried)
+        with pytest.raises(UserError, match="confirmed defect"):
+            propose_good_parts(None, [tried])
 
     def test_a_golden_part_is_never_learned(self, viewpoint: Viewpoint) -> None:
         passed = inspected(viewpoint, verdict="Passed")

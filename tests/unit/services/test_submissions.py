@@ -19,6 +19,7 @@ from inspection.models import (
     Lane,
     Lot,
     ModelVersion,
+    Product,
     Role,
     ScoringChunk,
     Station,
@@ -300,6 +301,32 @@ def test_recipes_are_found_by_part_number_and_viewpoint(version: ModelVersion) -
     assert judged_by(f"{product.code.lower()}/BACK") == back
     refused("unknown_recipe", "recipe.name", version, recipe={"name": f"{product.code}/left"})
     refused("unknown_recipe", "recipe.name", version, recipe={"name": "nothing"})
+
+
+def test_slashes_in_part_numbers_and_viewpoints_are_read_as_they_are_written(
+    version: ModelVersion,
+) -> None:
+    product = version.viewpoint.product
+    back = make_version(viewpoint=_viewpoint(product, "back"))
+    other = make_version()
+    Product.objects.filter(pk=product.pk).update(code="PN/7")
+    Product.objects.filter(pk=other.viewpoint.product_id).update(code="PN")
+    sender = make_sender(version)
+    sender.memberships.create(product=other.viewpoint.product, role=Role.INSPECTOR)
+
+    def judged_by(name: str) -> ModelVersion:
+        return send(sender, make_asked(version, recipe={"name": name})).inspection.model_version
+
+    assert judged_by("PN/7") == judged_by("pn/7/main") == version
+    assert judged_by("PN/7/back") == back
+    twin = make_version(viewpoint=_viewpoint(other.viewpoint.product, "7"))
+    with pytest.raises(UserError) as caught:
+        judged_by("PN/7")
+    assert caught.value.code == "ambiguous_recipe"
+    Viewpoint.objects.filter(pk=twin.viewpoint_id).update(code="7/back")
+    assert judged_by("PN/7") == version
+    Viewpoint.objects.filter(pk=twin.viewpoint_id).update(code="7/left")
+    assert judged_by("PN/7/left") == twin
 
 
 def _viewpoint(product: Any, code: str) -> Viewpoint:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models.signals import pre_delete
+from django.http import UnreadablePostError
 from django.test import Client
 from django.utils import timezone
 
@@ -174,6 +175,53 @@ def test_the_first_bytes_may_come_with_the_announcement(sender: Sender) -> None:
     assert (answer.status_code, answer["Upload-Offset"]) == (201, "500")
     assert sender.piece(answer["Location"], 500, content[500:]).status_code == 204
     assert UploadReceipt.objects.get().outcome == "accepted"
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "too much", "disk", "header", "gone away"])
+def test_an_announcement_whose_bytes_are_refused_leaves_nothing(
+    sender: Sender,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    tmp_path: Path,
+    trouble: str,
+) -> None:
+    settings.MAX_UNFINISHED_FILES, settings.STAGING_DIR = 1, tmp_path
+    content = picture(1)
+    headers: dict[str, Any] = {"Upload_Length": len(content)}
+    body, status = content[:500], 460
+    if trouble == "damaged":
+        digest = base64.b64encode(hashlib.sha256(b"another").digest()).decode()
+        headers["Upload_Checksum"] = f"sha256 {digest}"
+    elif trouble == "too much":
+        body, status = content + b"x", 413
+    elif trouble == "header":
+        headers["Upload_Checksum"], status = "crc9 AAAA", 400
+    elif trouble == "disk":
+        status = 507
+        announced = resumable.check_free_space
+
+        def full(more: float = 0.0) -> None:
+            announced(more if not PartialFile.objects.exists() else 10.0**9)
+
+        monkeypatch.setattr(resumable, "check_free_space", full)
+    else:
+        status = 0
+
+        def broken(*_: Any) -> None:
+            raise UnreadablePostError("the connection broke off")
+
+        monkeypatch.setattr(resumable, "_copy", broken)
+    if status:
+        answer = sender.ask("POST", "", body, **headers)
+        assert (answer.status_code, answer.has_header("Location")) == (status, False)
+    else:
+        with pytest.raises(UnreadablePostError):
+            sender.ask("POST", "", body, **headers)
+    assert not PartialFile.objects.exists()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    place = sender.announce(content)  # it is not in the way of the next
+    assert sender.piece(place, 0, content).status_code == 204
 
 
 # --- the rules ---------------------------------------------------------------------------
