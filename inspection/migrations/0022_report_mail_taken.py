@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inspection', '0020_endpoint_sealed'),
+        ('inspection', '0021_escapes_withdrawn'),
     ]
 
     operations = [
