@@ -108,7 +108,9 @@ class SubmissionIn(Strict):
         "administrator lists",
     )
     BoardId = serializers.CharField(required=False, allow_blank=True, help_text="as external_id")
-    FailedBoard = Anything(required=False, help_text="0, 1 or 2; checked and not kept: judged by pictures")
+    FailedBoard = Anything(
+        required=False, help_text="0, 1 or 2; checked and not kept: judged by pictures"
+    )
     ProductTypeId = serializers.CharField(
         required=False, allow_blank=True, help_text="as part_number"
     )

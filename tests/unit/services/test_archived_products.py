@@ -123,8 +123,7 @@ def test_figures_of_the_past_stay_and_its_model_is_no_news(version: ModelVersion
 
     def inspected() -> tuple[int, list[ModelVersion]]:
         scope = Scope.read(user, QueryDict())
-        found, _ = reads_today.buckets(scope)
-        return reads_today.total(found).inspected, reads_today.active_models(scope, 5)
+        return reads_today.trend(scope).sums.inspected, reads_today.active_models(scope, 5)
 
     assert inspected() == (40, [version])
     archive_product(None, product)

@@ -274,7 +274,7 @@ class TestWithdrawn:
 def counted(user: User, product: Product) -> set[int | None]:
     begin, end = timezone.now() - timedelta(days=1), timezone.now() + timedelta(days=1)
     return {
-        kpi_facts._downstream([product.pk], begin, end),
+        kpi_facts.downstream([product.pk], begin, end),
         reads_today.escapes(Scope.read(user, QueryDict())),
         QualityFacts(product, begin, end).escapes(),
     }
