@@ -13,7 +13,16 @@ from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from django.db.models.functions import Cast
 
 from inspection.ids import first_id_of
-from inspection.models import WAITS_FOR_A_PERSON, Disposition, Inspection, Unit, Verdict
+from inspection.models import (
+    DEFECT_STATES,
+    TO_VERIFY,
+    WAITS_FOR_A_PERSON,
+    Disposition,
+    Inspection,
+    ReviewState,
+    Unit,
+    Verdict,
+)
 
 AUTO, NEEDS_REVIEW = Q(disposition=Disposition.AUTO), Q(disposition=Disposition.NEEDS_REVIEW)
 
@@ -23,6 +32,25 @@ VERDICTS: dict[str, Q] = {
     "fail": Q(verdict=Verdict.FAILED) & AUTO,
     "review": Q(verdict__in=(Verdict.PASSED, Verdict.FAILED)) & NEEDS_REVIEW,
     "error": Q(verdict__in=(Verdict.ERROR, Verdict.SKIPPED)),
+}
+
+# What figures count by, wider or narrower than one verdict.
+CALLED = Q(verdict=Verdict.FAILED) | (Q(verdict=Verdict.PASSED) & NEEDS_REVIEW)
+CALLS: dict[str, Q] = {
+    "called": CALLED,
+    "not_failed": Q(verdict=Verdict.PASSED),
+    "audit": VERDICTS["pass"] & Q(audit_rate__isnull=False),
+}
+VERDICTS_AND_CALLS = VERDICTS | CALLS
+
+# What pages say of reviews besides the states themselves.
+REVIEWS: dict[str, Q] = {
+    "waiting": WAITS_FOR_A_PERSON,
+    "queue": TO_VERIFY,
+    "defect": Q(review_state__in=DEFECT_STATES),
+    # As `kpis.Sums.good_at_last`: false calls and accepted defects, and passes that nobody doubts.
+    "good": Q(review_state__in=(ReviewState.REJECTED, ReviewState.ACCEPTED))
+    | (Q(review_state=ReviewState.NOT_VERIFIED) & VERDICTS["pass"]),
 }
 
 # Keys are made by the clock of a web process, ends are written by the clock of a worker.
@@ -38,19 +66,22 @@ class Wanted:
     """What an inspection must be like. None, and an empty text, leave it open.
 
     Collections name keys: the inspection must belong to one of them, so an empty collection is
-    met by none. `since` and `until` are about when the verdict came, `until` is not included.
-    `verdict` is a word of VERDICTS, `result` what the row says, as a program is told it.
+    met by none; None for a key asks for those that have none. `since` and `until` are about when
+    the verdict came, `until` is not included. `verdict` is a word of VERDICTS or CALLS, `review`
+    one of REVIEWS or a state, `result` what the row says, as a program is told it.
     """
 
     viewpoints: tuple[UUID, ...] | None = None
-    stations: tuple[UUID, ...] | None = None
+    stations: tuple[UUID | None, ...] | None = None
+    models: tuple[UUID, ...] | None = None
     units: tuple[UUID, ...] | None = None
     lots: tuple[UUID, ...] | None = None
-    reasons: tuple[UUID, ...] | None = None
+    reasons: tuple[UUID | None, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
     work_order: str = ""
     serial: str = ""
+    panel: str = ""
     position: int | None = None
     verdict: str = ""
     result: str = ""
@@ -70,10 +101,9 @@ def wanted_inspections(wanted: Wanted, below: UUID | None = None) -> QuerySet[In
     """
     found = Inspection.objects.filter(**_columns(wanted), **_members(wanted))
     if wanted.verdict:
-        found = found.filter(VERDICTS[wanted.verdict])
+        found = found.filter(VERDICTS_AND_CALLS[wanted.verdict])
     if wanted.review:
-        waiting = wanted.review == "waiting"
-        found = found.filter(WAITS_FOR_A_PERSON if waiting else Q(review_state=wanted.review))
+        found = found.filter(REVIEWS.get(wanted.review, Q(review_state=wanted.review)))
     if wanted.record is not None:
         found = found.filter(is_record=wanted.record)
     if units := _unit(wanted):
@@ -92,6 +122,7 @@ def changed_inspections(wanted: Wanted, since: datetime) -> QuerySet[Inspection]
 def _unit(wanted: Wanted) -> dict[str, Any]:
     asked = {
         "serial_number__startswith": wanted.serial or None,
+        "panel_id": wanted.panel or None,
         "position_number": wanted.position,
     }
     return {name: value for name, value in asked.items() if value is not None}
@@ -134,6 +165,7 @@ def _members(wanted: Wanted) -> dict[str, Any]:
     asked = {
         "viewpoint": wanted.viewpoints,
         "station": wanted.stations,
+        "model_version": wanted.models,
         "unit": wanted.units,
         "lot": wanted.lots,
         "review_reason": wanted.reasons,

@@ -25,6 +25,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Floor, TruncHour
 
 from inspection.models import (
+    DEFECT_STATES,
     DefectTally,
     Disposition,
     HourlyTally,
@@ -36,13 +37,6 @@ from inspection.models import (
 Number = int | float
 Row = dict[str, Any]
 
-# What a person may say when there is a defect, whatever became of the part.
-DEFECT_STATES = (
-    ReviewState.CONFIRMED,
-    ReviewState.ACCEPTED,
-    ReviewState.REPAIRED,
-    ReviewState.CLOSED,
-)
 BATCH = 2000
 
 

@@ -4,14 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour
 from django.utils import timezone
 
+from inspection import policies
 from inspection.models import (
+    TO_VERIFY,
     DatasetImage,
     DefectTally,
     DriftAlert,
@@ -19,11 +21,13 @@ from inspection.models import (
     HourlyTally,
     Inspection,
     ModelVersion,
-    ReviewState,
+    User,
 )
-from inspection.services import kpis
+from inspection.services import kpis, review_queue
 from inspection.services.kpis import Sums
 
+from .filters import NONE
+from .reads_verify import queue_in
 from .scope import Scope
 
 OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
@@ -102,6 +106,12 @@ class Bar:
     share: float
     sum_share: float
 
+    @property
+    def asked(self) -> str:
+        """What the list of Defects calls it: a code that reads as its word for none is known
+        there in capitals too."""
+        return self.code.upper() if self.code == NONE else self.code or NONE
+
 
 def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     """Confirmed defects by reason, the most frequent first; those without a reason too."""
@@ -122,21 +132,32 @@ def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     return bars
 
 
-Side = tuple[UUID, UUID]  # a viewpoint and its product
+class Side(NamedTuple):
+    """A viewpoint, and whose."""
+
+    viewpoint: UUID
+    product: UUID
+    code: str
+    name: str
 
 
 def places(scope: Scope) -> dict[Side, dict[int, tuple[int, int]]]:
-    """Calls and confirmed defects by cell, for each viewpoint."""
+    """Calls and confirmed defects by cell, for each viewpoint; the one with most calls first."""
     rows = (
         _within(DefectTally.objects.filter(cell__isnull=False), scope)
         .order_by()
-        .values_list("viewpoint_id", "viewpoint__product_id", "cell")
+        .values_list(*OF_A_SIDE, "cell")
         .annotate(calls=Sum("calls"), confirmed=Sum("confirmed"))
     )
     found: dict[Side, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for viewpoint, product, cell, calls, confirmed in rows:
-        found[viewpoint, product][cell] = (calls, confirmed)
-    return found
+    for *side, cell, calls, confirmed in rows:
+        if calls or confirmed:
+            found[Side(*side)][cell] = (calls, confirmed)
+    most = sorted(found, key=lambda side: -sum(calls for calls, _bad in found[side].values()))
+    return {side: found[side] for side in most}
+
+
+OF_A_SIDE = ("viewpoint_id", "viewpoint__product_id", "viewpoint__code", "viewpoint__name")
 
 
 def good_picture(viewpoint: UUID) -> UUID | None:
@@ -149,22 +170,47 @@ def good_picture(viewpoint: UUID) -> UUID | None:
 
 def escapes(scope: Scope) -> int | None:
     """How many were found downstream in the period; None if none was ever reported."""
+    reported = reported_escapes(scope)
+    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=found_within(scope)))
+    return counts["now"] if counts["ever"] else None
+
+
+def reported_escapes(scope: Scope) -> QuerySet[Escape]:
+    """Those of the products, line and station, whenever they were found."""
     reported = Escape.objects.filter(unit__product__in=scope.products)
     if (stations := scope.chosen_stations) is not None:
         here = Inspection.objects.filter(is_record=True, station__in=stations)
         reported = reported.filter(unit__in=here.values("unit"))
-    period = Q(found_at__gte=scope.since, found_at__lt=scope.until)
-    counts = reported.aggregate(ever=Count("pk"), now=Count("pk", filter=period))
-    return counts["now"] if counts["ever"] else None
+    return reported
 
 
-def waiting(scope: Scope) -> tuple[int, int]:
-    """Parts that wait for a person, whenever they were inspected: (called, drawn for audit)."""
-    called = HourlyTally.objects.filter(waiting__gt=0, **scope.narrowed)
-    drawn = Inspection.objects.filter(
-        audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED, **scope.narrowed
+def found_within(scope: Scope) -> Q:
+    """Whether an escape was found in the period."""
+    return Q(found_at__gte=scope.since, found_at__lt=scope.until)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Parts that wait for a person, whenever they were inspected. `may_review`: for this one."""
+
+    called: int
+    drawn: int
+    may_review: bool
+
+
+def waiting(user: User, scope: Scope) -> Waiting:
+    """As the station counts what `user` may review; for who may review none of these products,
+    all that waits at it."""
+    roles = policies.Roles(user)
+    mine = any(roles.can(policies.REVIEW, product.pk) for product in scope.products)
+    rows = (
+        review_queue.waiting(user, queue_in(scope))
+        if mine
+        else Inspection.objects.filter(TO_VERIFY, **scope.narrowed)
     )
-    return called.aggregate(n=Sum("waiting"))["n"] or 0, drawn.count()
+    audits = Count("pk", filter=review_queue.KINDS["audit"])
+    found = rows.order_by().aggregate(every=Count("pk"), drawn=audits)
+    return Waiting(found["every"] - found["drawn"], found["drawn"], mine)
 
 
 # What the page says of a model and of an alert: every further column takes time to ask for.
@@ -209,6 +255,7 @@ class Stream:
     station: UUID | None
     model: UUID
     product: UUID
+    code: str
     side: str
     parts: int
 
@@ -231,6 +278,7 @@ def streams(scope: Scope) -> list[Stream]:
             "station_id",
             "model_version_id",
             "viewpoint__product_id",
+            "viewpoint__code",
             "viewpoint__name",
         )
         .annotate(parts=Sum("scores"))
