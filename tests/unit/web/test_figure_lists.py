@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth import get_user
+from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
@@ -33,6 +35,7 @@ from inspection.models import (
 from inspection.querysets import wanted_inspections
 from inspection.services import tallies
 from inspection.services.kpis import Sums
+from inspection.web.filters import Choices, Filters
 from tests.factories.batch import BatchFactory
 from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
@@ -147,8 +150,7 @@ def tiles(client: Client, query: str) -> dict[str, str]:
 def listed(client: Client, url: str) -> int:
     """How many parts the list of Defects there has in all; it must know every filter."""
     assert urlsplit(url).path == "/defects/", url
-    answer = client.get(url)
-    filters = answer.context["filters"]
+    filters = Filters.of(QueryDict(urlsplit(url).query), Choices(get_user(client)))
     assert not filters.problems, (url, filters.problems)
     assert len(filters.chips) == len(filters.values), "each can be taken away"
     return wanted_inspections(filters.wanted).count()
@@ -240,7 +242,7 @@ def test_each_point_of_the_drift_opens_the_parts_of_its_mean(client: Client, pla
     version, at = plant.versions[0], timezone.now() - timedelta(days=1)
     again = ModelVersionFactory(
         training_run__viewpoint=version.viewpoint,
-        training_run__snapshot=version.training_run.snapshot,
+        training_run__snapshot__dataset=version.training_run.snapshot.dataset,
         training_run__number=9,
         state="retired",
     )
