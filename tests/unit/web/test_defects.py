@@ -4,6 +4,7 @@ import re
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from inspection.ids import first_id_of, new_id
 from inspection.models import Disposition, Inspection, ReasonCode, ReviewState, Role, Verdict
-from inspection.querysets import VERDICTS
+from inspection.querysets import BY_TEXT, VERDICTS, wanted_inspections
 from inspection.web import reads_defects, words
 from inspection.web.filters import Choices, Filters
 from tests.factories.batch import BatchFactory
@@ -176,6 +177,21 @@ def test_a_verdict_is_what_its_word_says(client: Client, batch: Any) -> None:
         assert found(client, verdict=key) == {
             pk for pk, sign in signs.items() if sign in {key} | also
         }
+
+
+@pytest.mark.parametrize("asked", [{"review": "queue"}, {"review": "defect", "reason": "none"}])
+def test_what_is_rarer_than_it_looks_is_sorted_and_not_walked_to(
+    client: Client, batch: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    monkeypatch.setattr(reads_defects, "PER_PAGE", 2)
+    state = ReviewState.CONFIRMED if "reason" in asked else ReviewState.NOT_VERIFIED
+    made = InspectionFactory.create_batch(5, batch=batch, review_state=state)
+    newest = sorted((one.pk for one in made), reverse=True)
+    query = urlencode(asked)
+    assert walk(client, reverse("defects"), query) == [newest[0:2], newest[2:4], newest[4:5]]
+    back = client.get(f"{reverse('defects')}?{query}&before={newest[4]}").context
+    assert [row.inspection.pk for row in back["page"].rows] == newest[2:4]
+    assert wanted_inspections(back["filters"].wanted).query.order_by == (BY_TEXT,)
 
 
 def test_what_waits_for_a_person(client: Client, batch: Any) -> None:
