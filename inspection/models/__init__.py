@@ -18,6 +18,7 @@ from .exchange import (
 from .gate import GateCheck
 from .image import Image, ImageOwner
 from .inspection import (
+    DEFECT_STATES,
     TO_VERIFY,
     WAITS_FOR_A_PERSON,
     Disposition,
@@ -46,6 +47,7 @@ from .user import User
 from .viewpoint import Symmetry, Viewpoint
 
 __all__ = [
+    "DEFECT_STATES",
     "ENDED",
     "RANK",
     "SCOPED",

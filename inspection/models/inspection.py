@@ -31,6 +31,14 @@ class ReviewState(models.TextChoices):
     CLOSED = "DefectClosed", _("Closed")
 
 
+# What a person may say when there is a defect, whatever became of the part.
+DEFECT_STATES = (
+    ReviewState.CONFIRMED,
+    ReviewState.ACCEPTED,
+    ReviewState.REPAIRED,
+    ReviewState.CLOSED,
+)
+
 # Failed or in doubt, and nobody has looked yet.
 WAITS_FOR_A_PERSON = Q(
     Q(verdict=Verdict.FAILED) | Q(disposition=Disposition.NEEDS_REVIEW),

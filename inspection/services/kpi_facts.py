@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from inspection.models import Escape, HourlyTally, Inspection, Product, Station
 
@@ -41,14 +41,23 @@ def downstream(
 ) -> int | None:
     """How many units were found downstream in the period, of those whose decision of record was
     made at one of the stations; None where nobody ever reported one: then nobody knows."""
-    reported = Escape.objects.filter(unit__product__in=products, withdrawn_at=None)
-    if stations is not None:
-        here = Inspection.objects.filter(is_record=True, station__in=stations)
-        reported = reported.filter(unit__in=here.values("unit"))
     period = Q(found_at__gte=since, found_at__lt=until)
     units = Count("unit", filter=period, distinct=True)
-    counts = reported.aggregate(ever=Count("pk"), now=units)
+    standing = reported(products, stations).filter(withdrawn_at=None)
+    counts = standing.aggregate(ever=Count("pk"), now=units)
     return counts["now"] if counts["ever"] else None
+
+
+def reported(
+    products: Collection[UUID] | Collection[Product], stations: Collection[Station] | None = None
+) -> QuerySet[Escape]:
+    """Escapes of these products, withdrawn ones too; of the stations: of units whose decision of
+    record was made there."""
+    found = Escape.objects.filter(unit__product__in=products)
+    if stations is None:
+        return found
+    here = Inspection.objects.filter(is_record=True, station__in=stations)
+    return found.filter(unit__in=here.values("unit"))
 
 
 def _told(sums: Sums) -> dict[str, int]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from inspection.models import (
+    DEFECT_STATES,
     Batch,
     Disposition,
     Escape,
@@ -21,7 +22,6 @@ from inspection.models import (
 )
 
 from .models import calibration_scores
-from .tallies import DEFECT_STATES
 from .verdicts import DEVICE_MARGIN
 
 GOOD = "good"

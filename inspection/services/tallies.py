@@ -29,6 +29,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, ExtractMinute, Floor, TruncHour
 
 from inspection.models import (
+    DEFECT_STATES,
     DefectTally,
     Disposition,
     HourlyTally,
@@ -40,13 +41,6 @@ from inspection.models import (
 Number = int | float
 Row = dict[str, Any]
 
-# What a person may say when there is a defect, whatever became of the part.
-DEFECT_STATES = (
-    ReviewState.CONFIRMED,
-    ReviewState.ACCEPTED,
-    ReviewState.REPAIRED,
-    ReviewState.CLOSED,
-)
 BATCH = 2000
 HOUR, QUARTER = 60, 15  # minutes that a row sums up
 YEARS = range(2020, 2038)  # whose clocks say which of the two

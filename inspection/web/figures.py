@@ -15,6 +15,7 @@ from inspection.models import ReviewState
 from inspection.services import kpis
 from inspection.services.kpis import Figure, Sums, Why
 
+from .reads_today import Waiting
 from .scope import Scope
 
 NONE = "–"
@@ -53,8 +54,8 @@ class Tile:
         return not self.value[:1].isdigit()
 
 
-def main(scope: Scope, sums: Sums, before: Sums | None, waiting: tuple[int, int]) -> list[Tile]:
-    """The four that one looks at first."""
+def main(scope: Scope, sums: Sums, before: Sums | None, waiting: Waiting) -> list[Tile]:
+    """The four that one looks at first. Each opens the parts of its numerator."""
     return [
         Tile(
             "inspected",
@@ -85,25 +86,27 @@ def main(scope: Scope, sums: Sums, before: Sums | None, waiting: tuple[int, int]
             kpis.fpy_verified(sums),
             _("%(n)s of %(of)s units"),
             _("First-pass yield after review. What waits for a person has not passed yet."),
-            defects(scope, review=ReviewState.CONFIRMED),
+            defects(scope, review="good"),
             _change(kpis.fpy_verified, sums, before, better_up=True),
         ),
         Tile(
             "queue",
             _("Waiting for review"),
-            number(sum(waiting)),
+            number(waiting.called + waiting.drawn),
             _("parts"),
             _("%(called)s called, %(audits)s drawn for audit")
-            % {"called": number(waiting[0]), "audits": number(waiting[1])},
-            _("Whenever they were inspected: failed, in doubt, or passed and drawn for an audit."),
-            page("verify", "/verify/", scope.with_(period=None, since=None, until=None)),
+            % {"called": number(waiting.called), "audits": number(waiting.drawn)},
+            _("Whenever they were inspected: failed, in doubt, or passed and drawn for an audit.")
+            + " "
+            + _("Retests wait too."),
+            _queue(scope, waiting),
         ),
     ]
 
 
 def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None) -> list[Tile]:
     """What goes wrong, in both directions."""
-    rejected = defects(scope, review=ReviewState.REJECTED)
+    rejected = defects(scope, verdict="called", review=ReviewState.REJECTED)
     false_calls, units = kpis.false_call_ppm(sums), kpis.false_called_units(sums)
     return [
         _figure(
@@ -132,7 +135,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             kpis.escape_rate(sums, downstream),
             _("%(n)s of %(of)s defects"),
             _("Defects found downstream, of all that were found. Unknown until one is reported."),
-            page("escapes", "/verify/escapes/", ""),
+            page("escapes", "/verify/escapes/", scope.with_(**_days(scope))),
             unknown=_("no escape was ever reported"),
         ),
         _audited(scope, sums),
@@ -142,7 +145,7 @@ def costs(scope: Scope, sums: Sums, before: Sums | None, downstream: int | None)
             kpis.dpmo(sums),
             _("%(n)s of %(of)s opportunities"),
             _("Defects that a person confirmed, per million opportunities."),
-            defects(scope, review=ReviewState.CONFIRMED),
+            defects(scope, review="defect"),
             _change(kpis.dpmo, sums, before, better_up=False),
             in_words=_ppm,
         ),
@@ -172,7 +175,7 @@ def _audited(scope: Scope, sums: Sums) -> Tile:
             "bad": number(sums.audited_bad),
             "n": number(sums.audited),
         }
-    url = defects(scope, verdict="pass", review=ReviewState.CONFIRMED)
+    url = defects(scope, verdict="audit", review="defect")
     value, unit = _text(found, percent)
     return Tile("underkill", _("Underkill"), value, unit, below, about, url)
 
@@ -252,8 +255,29 @@ def number(value: float, digits: int = 0) -> str:
 
 def defects(scope: Scope, **filters: Any) -> str:
     """The list of decisions of record of this scope that `filters` narrow."""
-    days = {"period": None, "since": scope.first_day, "until": scope.last_day}
-    return page("defects", "/defects/", scope.with_(**days, **filters, record=1))
+    return page("defects", "/defects/", scope.with_(**{**_days(scope), **filters, "record": 1}))
+
+
+def called(scope: Scope, **filters: Any) -> str:
+    """The list of what the machine did not let pass."""
+    return defects(scope, verdict="called", **filters)
+
+
+def confirmed(scope: Scope) -> str:
+    """The list of defects, to which the bar of a reason adds `reason=`."""
+    return defects(scope, review="defect")
+
+
+def _queue(scope: Scope, waiting: Waiting) -> str:
+    """Where they are judged, or for who may judge none of them, where they are listed."""
+    always = {"period": None, "since": None, "until": None}
+    if waiting.may_review:
+        return page("verify", "/verify/", scope.with_(**always))
+    return page("defects", "/defects/", scope.with_(**always, review="queue"))
+
+
+def _days(scope: Scope) -> dict[str, Any]:
+    return {"period": None, "since": scope.first_day, "until": scope.last_day}
 
 
 def page(name: str, path: str, query: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Case, Value, When
+from django.db.models import Case, Q, Value, When
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from inspection.models import (
     Lot,
+    ModelVersion,
     Product,
     ReasonCode,
     ReviewState,
@@ -29,7 +30,7 @@ from inspection.models import (
     User,
     Viewpoint,
 )
-from inspection.querysets import VERDICTS, Wanted
+from inspection.querysets import REVIEWS, VERDICTS_AND_CALLS, Wanted
 from inspection.services.verdicts import CELLS
 
 from . import words
@@ -39,6 +40,7 @@ from .scope import DAYS, PERIODS
 # Names in the address, in the order in which the page lists them, and what they are called.
 LABELS: Mapping[str, str | Promise] = {
     "product": gettext_lazy("Product"),
+    "viewpoint": gettext_lazy("Viewpoint"),
     "line": gettext_lazy("Line"),
     "station": gettext_lazy("Station"),
     "period": gettext_lazy("Period"),
@@ -47,6 +49,7 @@ LABELS: Mapping[str, str | Promise] = {
     "lot": gettext_lazy("Lot"),
     "work_order": gettext_lazy("Work order"),
     "serial": gettext_lazy("Serial"),
+    "panel": gettext_lazy("Panel"),
     "position": gettext_lazy("Position"),
     "verdict": gettext_lazy("Verdict"),
     "review": gettext_lazy("Review state"),
@@ -54,11 +57,17 @@ LABELS: Mapping[str, str | Promise] = {
     "score_max": gettext_lazy("Score ≤"),
     "reason": gettext_lazy("Reason"),
     "cell": gettext_lazy("Place on the part"),
+    "model": gettext_lazy("Model"),
     "record": gettext_lazy("Decisions of record"),
 }
 NAMES = tuple(LABELS)
+# What is said where the address asks for none.
+NOTHING: Mapping[str, str | Promise] = {
+    "station": gettext_lazy("no station"),
+    "reason": gettext_lazy("No reason given"),
+}
 LONGEST = 120
-MOST_REASONS = 300
+NONE = "none"  # in the address: what has no reason, or came from no station
 
 
 class Refused(Exception):
@@ -70,6 +79,7 @@ class Choices:
 
     def __init__(self, user: User) -> None:
         self._user = user
+        self._reasons: dict[UUID, list[ReasonCode]] = {}
 
     @cached_property
     def _every(self) -> list[Any]:
@@ -90,12 +100,26 @@ class Choices:
     def stations(self) -> list[Station]:
         return list(Station.objects.order_by("line", "code"))
 
-    @cached_property
-    def reasons(self) -> list[ReasonCode]:
+    def reasons_of(self, product: Product) -> list[ReasonCode]:
+        """All that the product ever had: a part that was judged years ago is looked for too."""
+        if product.pk not in self._reasons:
+            self._reasons[product.pk] = list(product.reason_codes.order_by("code"))
+        return self._reasons[product.pk]
+
+    def reasons_called(self, text: str, product: Product | None) -> list[ReasonCode]:
+        """Those that an address means: by key, or by code as it is written, of `product` or of
+        any. Only where no code is written so, by one that is but for its case."""
         codes = ReasonCode.objects.filter(may_see(self._user, "product"))
-        return list(
-            codes.select_related("product").order_by("product__code", "code")[:MOST_REASONS]
-        )
+        if product is not None:
+            codes = codes.filter(product=product)
+        named = Q(code__iexact=text)
+        key = _key(text)
+        found = list(codes.filter(named | Q(pk=key) if key else named).order_by("id"))
+        return [one for one in found if text in (one.code, str(one.pk))] or found
+
+    def model(self, text: str) -> ModelVersion | None:
+        models = ModelVersion.objects.filter(may_see(self._user, "viewpoint__product"))
+        return models.filter(pk=_key(text)).only("number").first()
 
     @property
     def products(self) -> list[Product]:
@@ -109,12 +133,15 @@ class Choices:
 @dataclass
 class Filters:
     """`values` is what the address says, `wanted` what it means, `problems` which values mean
-    nothing, by name: then nothing is found rather than too much."""
+    nothing, by name: then nothing is found rather than too much. `reasons` and `model` are
+    those that were asked for."""
 
     values: dict[str, str]
     choices: Choices
     wanted: Wanted = field(default_factory=Wanted)
     problems: dict[str, str] = field(default_factory=dict)
+    reasons: list[ReasonCode] = field(default_factory=list)
+    model: ModelVersion | None = None
 
     @classmethod
     def of(cls, params: Mapping[str, Any], choices: Choices) -> "Filters":
@@ -155,6 +182,12 @@ class Filters:
         asked = self.values.get("product", "")
         return next((one for one in self.choices.products if _is(one, asked)), None)
 
+    @property
+    def viewpoints(self) -> list[Viewpoint]:
+        """Those of the one product that is asked for, or all that one may see."""
+        product, every = self.product, self.choices.viewpoints
+        return [one for one in every if product is None or one.product_id == product.pk]
+
     # --- what they mean ------------------------------------------------------------------
 
     def _read(self) -> None:
@@ -180,24 +213,37 @@ class Filters:
         key = self.product.pk
         return {"viewpoints": tuple(v.pk for v in self.choices.viewpoints if v.product_id == key)}
 
+    def _viewpoint(self, text: str) -> dict[str, Any]:
+        """Of the product that is asked for, or by the same code of any. Read after the product."""
+        keys = tuple(one.pk for one in self.viewpoints if _is(one, text))
+        if not keys:
+            raise Refused(_("There is no such viewpoint, or you may not see it."))
+        return {"viewpoints": keys}
+
     def _line(self, text: str) -> dict[str, Any]:
         return {"of_line": tuple(one.pk for one in self.choices.stations if one.line == text)}
 
     def _station(self, text: str) -> dict[str, Any]:
+        if text == NONE:
+            return {"stations": (None,)}
         keys = tuple(one.pk for one in self.choices.stations if _is(one, text))
         if not keys:
             raise Refused(_("There is no such station."))
         return {"stations": keys}
 
     def _reason(self, text: str) -> dict[str, Any]:
-        keys = tuple(
-            one.pk
-            for one in self.choices.reasons
-            if _is(one, text) and (self.product is None or one.product_id == self.product.pk)
-        )
-        if not keys:
+        if text == NONE:
+            return {"reasons": (None,)}
+        self.reasons = self.choices.reasons_called(text, self.product)
+        if not self.reasons:
             raise Refused(_("There is no such reason."))
-        return {"reasons": keys}
+        return {"reasons": tuple(one.pk for one in self.reasons)}
+
+    def _model(self, text: str) -> dict[str, Any]:
+        self.model = self.choices.model(text)
+        if self.model is None:
+            raise Refused(_("There is no such model, or you may not see it."))
+        return {"models": (self.model.pk,)}
 
     def _period(self, text: str) -> dict[str, Any]:
         """Days up to now, as the top bar calls them; `custom` is what `since` and `until` say."""
@@ -230,16 +276,21 @@ class Filters:
     def _serial(self, text: str) -> dict[str, Any]:
         return {"serial": text}
 
+    def _panel(self, text: str) -> dict[str, Any]:
+        return {"panel": text}
+
     def _position(self, text: str) -> dict[str, Any]:
         return {"position": _whole(text, 1_000_000)}
 
     def _verdict(self, text: str) -> dict[str, Any]:
-        if text not in VERDICTS:
-            raise Refused(_("A verdict is pass, fail, review or error."))
+        if text not in VERDICTS_AND_CALLS:
+            raise Refused(
+                _("A verdict is one of {names}.").format(names=", ".join(VERDICTS_AND_CALLS))
+            )
         return {"verdict": text}
 
     def _review(self, text: str) -> dict[str, Any]:
-        if text not in ReviewState.values and text != "waiting":
+        if text not in ReviewState.values and text not in REVIEWS:
             raise Refused(_("There is no such review state."))
         return {"review": text}
 
@@ -274,10 +325,15 @@ class Filters:
             return str(words.by_key(value).word)
         if name == "review":
             return str(words.review_word(value))
+        if name == "model":
+            return str(self.model.number) if self.model else value
+        if value == NONE and name in NOTHING:
+            return str(NOTHING[name])
         named: dict[str, tuple[Iterable[Any], str]] = {
             "product": (self.choices.products, "name"),
+            "viewpoint": (self.viewpoints, "name"),
             "station": (self.choices.stations, "name"),
-            "reason": (self.choices.reasons, "text"),
+            "reason": (self.reasons, "text"),
         }
         return _named(*named[name], value) if name in named else value
 
@@ -300,6 +356,13 @@ def _named(things: Iterable[Any], attribute: str, asked: str) -> str:
 def _is(thing: Any, asked: str) -> bool:
     """Whether an address means this: by its key, or by the code that the plant gave it."""
     return bool(asked) and (str(thing.pk) == asked or thing.code.casefold() == asked.casefold())
+
+
+def _key(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _is_day(text: str) -> bool:

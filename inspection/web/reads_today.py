@@ -4,25 +4,30 @@ from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 from django.utils import timezone
 
+from inspection import policies
 from inspection.models import (
+    TO_VERIFY,
     DatasetImage,
     DefectTally,
     DriftAlert,
+    Escape,
     HourlyTally,
     Inspection,
     ModelVersion,
-    ReviewState,
+    User,
 )
-from inspection.services import kpi_facts, kpis
+from inspection.services import kpi_facts, kpis, review_queue
 from inspection.services.kpis import Sums
 
+from .filters import NONE
+from .reads_verify import queue_in
 from .scope import Scope
 
 OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
@@ -120,6 +125,12 @@ class Bar:
     sum_share: float
     others: int = 0
 
+    @property
+    def asked(self) -> str:
+        """What the list of Defects calls it: a code that reads as its word for none is known
+        there in capitals too."""
+        return self.code.upper() if self.code == NONE else self.code or NONE
+
 
 def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     """Confirmed defects by reason, the most frequent first; those without a reason too. The
@@ -145,21 +156,32 @@ def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     return bars
 
 
-Side = tuple[UUID, UUID]  # a viewpoint and its product
+class Side(NamedTuple):
+    """A viewpoint, and whose."""
+
+    viewpoint: UUID
+    product: UUID
+    code: str
+    name: str
 
 
 def places(scope: Scope) -> dict[Side, dict[int, tuple[int, int]]]:
-    """Calls and confirmed defects by cell, for each viewpoint."""
+    """Calls and confirmed defects by cell, for each viewpoint; the one with most calls first."""
     rows = (
         _within(DefectTally.objects.filter(cell__isnull=False), scope)
         .order_by()
-        .values_list("viewpoint_id", "viewpoint__product_id", "cell")
+        .values_list(*OF_A_SIDE, "cell")
         .annotate(calls=Sum("calls"), confirmed=Sum("confirmed"))
     )
     found: dict[Side, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for viewpoint, product, cell, calls, confirmed in rows:
-        found[viewpoint, product][cell] = (calls, confirmed)
-    return found
+    for *side, cell, calls, confirmed in rows:
+        if calls or confirmed:
+            found[Side(*side)][cell] = (calls, confirmed)
+    most = sorted(found, key=lambda side: -sum(calls for calls, _bad in found[side].values()))
+    return {side: found[side] for side in most}
+
+
+OF_A_SIDE = ("viewpoint_id", "viewpoint__product_id", "viewpoint__code", "viewpoint__name")
 
 
 def good_picture(viewpoint: UUID) -> UUID | None:
@@ -175,13 +197,38 @@ def escapes(scope: Scope) -> int | None:
     return kpi_facts.downstream(scope.products, scope.since, scope.until, scope.chosen_stations)
 
 
-def waiting(scope: Scope) -> tuple[int, int]:
-    """Parts that wait for a person, whenever they were inspected: (called, drawn for audit)."""
-    called = HourlyTally.objects.filter(waiting__gt=0, **scope.narrowed)
-    drawn = Inspection.objects.filter(
-        audit_rate__isnull=False, review_state=ReviewState.NOT_VERIFIED, **scope.narrowed
+def reported_escapes(scope: Scope) -> QuerySet[Escape]:
+    """Those of the products, line and station, whenever they were found; withdrawn ones too."""
+    return kpi_facts.reported(scope.products, scope.chosen_stations)
+
+
+def found_within(scope: Scope) -> Q:
+    """Whether an escape was found in the period."""
+    return Q(found_at__gte=scope.since, found_at__lt=scope.until)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Parts that wait for a person, whenever they were inspected. `may_review`: for this one."""
+
+    called: int
+    drawn: int
+    may_review: bool
+
+
+def waiting(user: User, scope: Scope) -> Waiting:
+    """As the station counts what `user` may review; for who may review none of these products,
+    all that waits at it."""
+    roles = policies.Roles(user)
+    mine = any(roles.can(policies.REVIEW, product.pk) for product in scope.products)
+    rows = (
+        review_queue.waiting(user, queue_in(scope))
+        if mine
+        else Inspection.objects.filter(TO_VERIFY, **scope.narrowed)
     )
-    return called.aggregate(n=Sum("waiting"))["n"] or 0, drawn.count()
+    audits = Count("pk", filter=review_queue.KINDS["audit"])
+    found = rows.order_by().aggregate(every=Count("pk"), drawn=audits)
+    return Waiting(found["every"] - found["drawn"], found["drawn"], mine)
 
 
 # What the page says of a model and of an alert: every further column takes time to ask for.
@@ -227,6 +274,7 @@ class Stream:
     station: UUID | None
     model: UUID
     product: UUID
+    code: str
     side: str
     parts: int
 
@@ -249,6 +297,7 @@ def streams(scope: Scope) -> list[Stream]:
             "station_id",
             "model_version_id",
             "viewpoint__product_id",
+            "viewpoint__code",
             "viewpoint__name",
         )
         .annotate(parts=Sum("scores"))

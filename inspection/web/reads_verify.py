@@ -20,8 +20,11 @@ from inspection.models import (
     Review,
     User,
 )
+from inspection.services.review_queue import KINDS, Queue
 from inspection.web import outlines, words
+from inspection.web.scope import Scope
 
+NO_STATION = UUID(int=0)
 SHOWN_REGIONS = 12
 KEYED_REASONS = 9  # as many as there are keys
 WHY: dict[str, str | Promise] = {
@@ -58,6 +61,19 @@ class Card:
     @property
     def seen_at(self) -> str:
         return self.part.reviewed_at.isoformat() if self.part.reviewed_at else ""
+
+
+def queue_in(scope: Scope, kind: str = "") -> Queue:
+    """The queue of this scope; `kind` is one of KINDS or `second`. What is unknown is an empty
+    queue, never everything."""
+    station = scope.station.pk if scope.station else NO_STATION
+    return Queue(
+        products=tuple(one.pk for one in scope.products) if "product" in scope.given else None,
+        line=scope.line,
+        station=station if "station" in scope.given else None,
+        kind=kind if kind in KINDS else "",
+        look=Look.SECOND if kind == "second" else Look.FIRST,
+    )
 
 
 def cards(parts: Sequence[Inspection], look: str) -> list[Card]:

@@ -108,6 +108,11 @@ class Scope:
         return not (self.given.keys() & {"product", "line", "station"})
 
     @property
+    def dated(self) -> bool:
+        """Whether the days were chosen, and are not the usual ones."""
+        return bool(self.given.keys() & {"period", "since", "until"})
+
+    @property
     def query(self) -> str:
         """`product=…&line=…&period=…` for links: what was given, nothing else."""
         return urlencode(self.given)

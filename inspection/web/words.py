@@ -41,6 +41,11 @@ SKIPPED = Sign("skipped", _("Skipped"), "ban", "v-none")
 WAITING = Sign("waiting", _("Waiting"), "clock", "v-none")
 VERDICTS = (PASS, FAIL, REVIEW, ERROR)
 BY_KEY = {sign.key: sign for sign in VERDICTS}
+# What figures count by: wider or narrower than one verdict.
+CALLED = Sign("called", _("Called"), "flag", "v-gold")
+NOT_FAILED = Sign("not_failed", _("Not failed"), "check", "v-none")
+AUDIT = Sign("audit", _("Drawn for audit"), "eye", "v-gold")
+CALLS = (CALLED, NOT_FAILED, AUDIT)
 
 
 def verdict_sign(verdict: str, disposition: str) -> Sign:
@@ -58,7 +63,7 @@ def verdict_sign(verdict: str, disposition: str) -> Sign:
 
 def by_key(key: str) -> Sign:
     """The verdict that an address calls so."""
-    return next(one for one in VERDICTS if one.key == key)
+    return next(one for one in (*VERDICTS, *CALLS) if one.key == key)
 
 
 # What people said of a part. Until somebody has, there is nothing to show.
@@ -76,9 +81,18 @@ def review_sign(state: str) -> Sign:
     return REVIEW_SIGNS.get(ReviewState(state), NOT_VERIFIED)
 
 
+# What reviews come to, by the words of `querysets.REVIEWS`.
+REVIEW_WORDS: dict[str, str | Promise] = {
+    "waiting": _("Waits for a person"),
+    "queue": _("Waits at the station"),
+    "defect": _("Any defect"),
+    "good": _("Good in the end"),
+}
+
+
 def review_word(state: str) -> str | Promise:
-    """`waiting` is what the queue holds: failed or in doubt, and nobody has looked."""
-    return _("Waits for a person") if state == "waiting" else review_sign(state).word
+    """What an address calls a review: a state, or several that come to the same."""
+    return REVIEW_WORDS.get(state) or review_sign(state).word
 
 
 JOB_SIGNS = {

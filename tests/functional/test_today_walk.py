@@ -24,6 +24,16 @@ def test_from_the_figures_to_the_parts(page: Page) -> None:
     table.locator("summary").click()
     expect(table.locator("tbody tr").first).to_be_visible()
 
+    # a day of either opens its called parts
+    table.locator("tbody a").first.click()
+    page.wait_for_url("**/defects/**verdict=called**")
+    expect(page.locator(".verdict-filters [aria-current]")).to_have_text("Called")
+    page.go_back()
+    expect(page.locator("#trend canvas")).to_be_visible()
+    page.locator("#trend .u-over").click()
+    page.wait_for_url("**/defects/**verdict=called**")
+    page.go_back()
+
     # product and line are chosen in the top bar, stand in the address, and stay
     page.get_by_label("Product", exact=True).select_option("PSU-2401")
     page.wait_for_url("**product=PSU-2401**")

@@ -77,7 +77,9 @@ def test_phrases_of_scripts_and_words_of_pages_are_translated() -> None:
     with translation.override("en"):
         spoken = {str(phrase) for phrase in PHRASES.values()}
         spoken |= {str(state.label) for state in ReviewState}
-        spoken |= {str(sign.word) for sign in (*words.VERDICTS, *words.JOB_SIGNS.values())}
+        signs = (*words.VERDICTS, *words.CALLS, *words.JOB_SIGNS.values())
+        spoken |= {str(sign.word) for sign in signs}
+        spoken |= {str(word) for word in words.REVIEW_WORDS.values()}
         spoken |= {str(word) for pair in words.METHODS.values() for word in pair}
     assert {text for text in spoken if not known.get(text)} == set()
 

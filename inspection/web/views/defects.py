@@ -7,19 +7,22 @@ from asgiref.sync import sync_to_async
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inspection import policies
 from inspection.exchange.inspections_csv import csv_of
 from inspection.models import Lot, ReviewState
-from inspection.querysets import wanted_inspections
+from inspection.querysets import REVIEWS, wanted_inspections
 from inspection.web import reads_defects as reads
 from inspection.web import words
 from inspection.web.access import SignedIn
-from inspection.web.filters import Choices, Filters
+from inspection.web.filters import NONE, NOTHING, Choices, Filters
 
 VIEWS = ("tiles", "table")
+VERDICTS = (*words.VERDICTS, words.CALLED)  # to choose from; of others the address knows
+Offer = tuple[Any, str | Promise, str]  # a value, its words, another name of it
 # What is said of many parts at once, with its key.
 BULK = {ReviewState.CONFIRMED: "c", ReviewState.REJECTED: "r"}
 LIKE_IT = 5  # lots that are named where the one asked for is not there
@@ -40,7 +43,8 @@ def show(request: SignedIn) -> HttpResponse:
         "most": reads.MOST_COUNTED,
         "view": view if view in VIEWS else VIEWS[0],
         "without_verdict": filters.query(verdict=None),
-        "verdict_links": [(sign, filters.query(verdict=sign.key)) for sign in words.VERDICTS],
+        "verdicts": [sign.key for sign in VERDICTS],
+        "verdict_links": [(sign, filters.query(verdict=sign.key)) for sign in VERDICTS],
         "offered": _offered(filters),
         "part": reads.place_picture(filters, page.rows, choices),
         "lots_like_it": [] if page.rows else _lots_like(filters),
@@ -52,54 +56,73 @@ def show(request: SignedIn) -> HttpResponse:
 def _offered(filters: Filters) -> dict[str, dict[str, Any]]:
     """What each list of the filters offers as (value, words), and what is chosen of it."""
     values, choices, product = filters.values, filters.choices, filters.product
-    reasons = [
-        (one.pk, one.text if product else f"{one.text} · {one.product.code}", one.code)
-        for one in choices.reasons
-        if product is None or one.product_id == product.pk
+    reasons = choices.reasons_of(product) if product else []
+    views = filters.viewpoints if product else []
+    stations: list[Offer] = [
+        *((one.code, f"{one.name} · {one.code}", str(one.pk)) for one in choices.stations),
+        (NONE, NOTHING["station"], NONE),
     ]
-    stations = [(one.code, f"{one.name} · {one.code}", str(one.pk)) for one in choices.stations]
     return {
         "product": {
             "pairs": [(one.pk, f"{one.name} · {one.code}") for one in choices.products],
             "chosen": product.pk if product else "",
         },
+        "viewpoint": _of_product(
+            [(one.pk, one.name, one.code) for one in views] if len(views) > 1 else [],
+            filters,
+            "viewpoint",
+        ),
         "line": {
             "pairs": [(line, line) for line in choices.lines],
             "chosen": values.get("line", ""),
         },
         "station": _chosen(stations, values.get("station", "")),
         "review": {
-            "pairs": [(state, words.review_word(state)) for state in ("waiting", *ReviewState)],
+            "pairs": [(state, words.review_word(state)) for state in (*REVIEWS, *ReviewState)],
             "chosen": values.get("review", ""),
         },
-        "reason": _chosen(reasons, values.get("reason", "")),
+        "reason": _of_product(
+            [(NONE, NOTHING["reason"], NONE), *((one.pk, one.text, one.code) for one in reasons)],
+            filters,
+            "reason",
+        ),
     }
 
 
-def _chosen(offered: list[tuple[Any, str, str]], asked: str) -> dict[str, Any]:
-    """(value, words, another name of it): an address may say either the value or that name."""
-    chosen = next((value for value, _words, other in offered if asked in (str(value), other)), "")
+def _of_product(offered: list[Offer], filters: Filters, name: str) -> dict[str, Any]:
+    """What one product has is offered once it is chosen. What the address asks for stays as it
+    says it: without a product the same code may mean several."""
+    found = _chosen(offered, filters.values.get(name, ""))
+    asked = next((chip for chip in filters.chips if chip["name"] == name), None)
+    if asked and found["chosen"] == "":
+        value = filters.values[name]
+        return {"pairs": [*found["pairs"], (value, asked["text"])], "chosen": value}
+    return found
+
+
+def _chosen(offered: list[Offer], asked: str) -> dict[str, Any]:
+    """An address may say either the value or the other name of it, in any case."""
+    names = [(value, {str(value), other.casefold()}) for value, _words, other in offered]
+    chosen = next((value for value, known in names if asked.casefold() in known), "")
     return {"pairs": [(value, said) for value, said, _other in offered], "chosen": chosen}
 
 
 def _may(request: SignedIn, page: reads.Page, choices: Choices) -> dict[str, Any]:
     """What the person may do with what is picked. Reason codes are a product's, so they are
     offered where the page shows a single one."""
-    products = {row.product.pk for row in page.rows}
+    products = {row.product.pk: row.product for row in page.rows}
     if not products:
         return {"may_review": False}
     roles = policies.Roles(request.user)
     may_review = any(roles.can(policies.REVIEW, key) for key in products)
-    reasons = [
-        reason
-        for reason in choices.reasons
-        if len(products) == 1 and reason.product_id in products and reason.retired_at is None
-    ]
+    one = next(iter(products.values())) if len(products) == 1 and may_review else None
+    known = choices.reasons_of(one) if one else []
+    reasons = [reason for reason in known if reason.retired_at is None]
     return {
         "may_review": may_review,
         "pick_word": _("Pick"),
         "may_learn": any(roles.can(policies.MANAGE, key) for key in products),
-        "bulk_reasons": reasons if may_review else [],
+        "bulk_reasons": reasons,
         "bulk_states": [(state, words.review_sign(state), key) for state, key in BULK.items()],
     }
 

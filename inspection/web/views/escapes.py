@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
@@ -14,8 +15,11 @@ from inspection import policies
 from inspection.errors import NotAllowed, UserError
 from inspection.models import Escape, Inspection
 from inspection.services.escapes import report_escape, role_to_withdraw, withdraw_escape
+from inspection.web import reads_today
 from inspection.web.access import SignedIn, explains, find, visible
+from inspection.web.filters import LABELS
 from inspection.web.forms_verify import EscapeForm
+from inspection.web.scope import Scope, given
 
 PAGE = 50
 
@@ -56,6 +60,11 @@ def withdraw(request: SignedIn, key: UUID) -> HttpResponse:
 
 def _list(request: SignedIn, products: Any) -> dict[str, Any]:
     rows = visible(request.user, Escape).order_by("-id")
+    scope = Scope.of(request) if given(request.GET) else None
+    if scope is not None:
+        rows = rows.filter(pk__in=reads_today.reported_escapes(scope).order_by().values("pk"))
+        if scope.dated:
+            rows = rows.filter(reads_today.found_within(scope))
     wanted = request.GET.get("q", "").strip()
     if wanted:
         named = Q(unit__serial_number__icontains=wanted) | Q(unit__panel_id__icontains=wanted)
@@ -81,8 +90,26 @@ def _list(request: SignedIn, products: Any) -> dict[str, Any]:
         "escapes": shown,
         "more": str(shown[-1].pk) if more else "",
         "q": wanted,
+        "kept": scope.given if scope else {},
+        "narrowed": _narrowed(scope, wanted) if scope else [],
         "may_report": products.exists(),
     }
+
+
+def _narrowed(scope: Scope, wanted: str) -> list[tuple[str | Promise, str, str]]:
+    """What the address narrows the list by: its label, its words, and the query without it."""
+    days = f"{scope.first_day} – {scope.last_day}"
+    said = {
+        ("product",): scope.product.name if scope.product else scope.given.get("product", ""),
+        ("line",): scope.line,
+        ("station",): scope.station.name if scope.station else scope.given.get("station", ""),
+        ("period", "since", "until"): days if scope.dated else "",
+    }
+    return [
+        (LABELS[names[0]], text, scope.with_(**dict.fromkeys(names), q=wanted or None))
+        for names, text in said.items()
+        if text
+    ]
 
 
 def _is_key(text: str) -> bool:

@@ -19,6 +19,7 @@ from inspection.services import drift, kpis, products
 from inspection.services.verdicts import CELLS
 from inspection.web import figures, reads, reads_today
 from inspection.web.access import Rights, SignedIn
+from inspection.web.filters import NONE
 from inspection.web.next_step import NextStep, next_step
 from inspection.web.scope import Scope
 
@@ -35,7 +36,7 @@ def show(request: SignedIn) -> HttpResponse:
     context: dict[str, Any] = {
         "scope": scope,
         "sums": sums,
-        "main": figures.main(scope, sums, before, reads_today.waiting(scope)),
+        "main": figures.main(scope, sums, before, reads_today.waiting(request.user, scope)),
         "models": reads_today.active_models(scope, MODELS),
         "now": timezone.now(),
         "zone": settings.TIME_ZONE,
@@ -43,8 +44,8 @@ def show(request: SignedIn) -> HttpResponse:
     if sums.inspected:
         context["costs"] = figures.costs(scope, sums, before, reads_today.escapes(scope))
         context |= {"trend": _trend(scope, trend.buckets), "reasons": reads_today.reasons(scope)}
-        context |= _places(scope) | _drift(request, scope)
-        context["defects_url"] = figures.defects(scope)
+        context |= _places(request, scope) | _drift(request, scope)
+        context["reason_url"] = figures.confirmed(scope)
     else:
         context |= _nothing(request, scope)
     return render(request, "today/index.html", context)
@@ -55,13 +56,14 @@ def show(request: SignedIn) -> HttpResponse:
 
 def _trend(scope: Scope, buckets: list[reads_today.Bucket]) -> dict[str, Any]:
     """The share of called parts with its limits: for the chart, and rows for the table."""
+    hours = reads_today.by_hour(scope)
     centre, limits = kpis.p_chart([(b.sums.inspected, b.sums.called) for b in buckets])
     rows: list[dict[str, Any]] = [
         {"at": bucket.begin, "limits": limit, "sums": bucket.sums}
         for bucket, limit in zip(buckets, limits, strict=True)
     ]
     return {
-        "by_hour": reads_today.by_hour(scope),
+        "by_hour": hours,
         "centre": centre,
         "rows": rows,
         "outside": [row for row in rows if row["limits"].outside],
@@ -74,8 +76,20 @@ def _trend(scope: Scope, buckets: list[reads_today.Bucket]) -> dict[str, Any]:
             "hits": [limit.hits for limit in limits],
             "outside": [limit.outside for limit in limits],
             "centre": _rounded(centre),
+            "url": figures.called(scope, since=None, until=None),
+            "since": [_begin(bucket.begin, hours) for bucket in buckets],
+            "until": [_end(bucket.begin, hours) for bucket in buckets],
         },
     }
+
+
+def _begin(moment: datetime, hours: bool) -> str:
+    """As Defects reads it, where a day is meant to its end and a time of day is the end itself."""
+    return f"{moment:%Y-%m-%dT%H:%M}" if hours else f"{moment:%Y-%m-%d}"
+
+
+def _end(moment: datetime, hours: bool) -> str:
+    return _begin(moment + timedelta(hours=hours), hours)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -113,15 +127,17 @@ class Cell:
         return mark_safe(DRAWN.format(*numbers, url, said, opacity=f"{0.75 * self.share:.3f}"))  # noqa: S308
 
 
-def _places(scope: Scope) -> dict[str, Any]:
-    """Places are those of one viewpoint: the one with the most calls."""
+def _places(request: SignedIn, scope: Scope) -> dict[str, Any]:
+    """Places are those of one viewpoint: the one that was asked for, or with the most calls."""
     found = reads_today.places(scope)
     if not found:
         return {"places": None}
-    side = max(found, key=lambda key: sum(calls for calls, _bad in found[key].values()))
+    asked = request.GET.get("side", "")
+    side = next((one for one in found if one.viewpoint.hex == asked), next(iter(found)))
     cells, most = found[side], max(calls for calls, _bad in found[side].values())
-    viewpoint, product = side[0], _by_key(scope)[side[1]]
-    link = figures.defects(scope, product=product.code)
+    products = _by_key(scope)
+    product = products[side.product]
+    link = figures.called(scope, product=product.code, viewpoint=side.code)
     said = _("Row %(row)s, column %(column)s: %(calls)s calls, %(confirmed)s confirmed")
     shown = [
         Cell(
@@ -145,7 +161,11 @@ def _places(scope: Scope) -> dict[str, Any]:
     return {
         "places": sorted(shown, key=lambda cell: -cell.calls),
         "places_of": product,
-        "places_picture": reads_today.good_picture(viewpoint),
+        "places_picture": reads_today.good_picture(side.viewpoint),
+        "sides": [
+            (one.viewpoint.hex, f"{products[one.product].code} / {one.name}", one == side)
+            for one in [*found][:MOST_STREAMS]
+        ],
     }
 
 
@@ -204,8 +224,33 @@ def _drift_chart(
             "outside": [point.outside for point in points],
             "usual": sum(point.usual for point in points),
             "centre": round(chart.centre, 5),
+            "url": _stream_url(scope, chosen, products[chosen.product], stations),
+            "since": [str(point.day) for point in points],
+            "until": [str(point.day) for point in points],
         },
     }
+
+
+def _stream_url(
+    scope: Scope,
+    stream: reads_today.Stream,
+    product: Product,
+    stations: dict[UUID | None, Station],
+) -> str:
+    """The list of the parts whose scores make a day's mean."""
+    none = NONE if stations else None  # a plant without stations has nothing to tell apart
+    station = stations[stream.station].code if stream.station in stations else none
+    return figures.defects(
+        scope,
+        product=product.code,
+        viewpoint=stream.code,
+        line=None,
+        station=station,
+        model=stream.model,
+        verdict="not_failed",
+        since=None,
+        until=None,
+    )
 
 
 def _noon(day: date) -> int:

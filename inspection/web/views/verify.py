@@ -16,7 +16,7 @@ from inspection import policies
 from inspection.errors import UserError
 from inspection.models import Inspection, Look, ReasonCode, Review, ReviewState
 from inspection.services import review_queue
-from inspection.services.review_queue import KINDS, Queue
+from inspection.services.review_queue import Queue
 from inspection.services.reviews import record_review, undo_and_hold
 from inspection.web import reads_verify, station
 from inspection.web.access import SignedIn, back, explains, find, wants_json
@@ -24,7 +24,6 @@ from inspection.web.scope import Scope
 from inspection.web.scope import query_of as scope_query
 
 LAST = 8
-NO_STATION = UUID(int=0)
 MOST_HELD = 60  # parts that one page may name at once
 
 
@@ -138,17 +137,8 @@ def _said(request: SignedIn, written: Review, **more: Any) -> HttpResponse:
 
 
 def queue_of(request: SignedIn, scope: Scope | None = None) -> Queue:
-    """Product, line, station and kind as the address names them; what is unknown is an empty
-    queue, never everything."""
-    scope, kind = scope or Scope.of(request), request.GET.get("kind", "")
-    station_ = scope.station.pk if scope.station else NO_STATION
-    return Queue(
-        products=tuple(one.pk for one in scope.products) if "product" in scope.given else None,
-        line=scope.line,
-        station=station_ if "station" in scope.given else None,
-        kind=kind if kind in KINDS else "",
-        look=Look.SECOND if kind == "second" else Look.FIRST,
-    )
+    """Product, line, station and kind as the address names them."""
+    return reads_verify.queue_in(scope or Scope.of(request), request.GET.get("kind", ""))
 
 
 def query_of(request: SignedIn) -> str:

@@ -1,8 +1,10 @@
 """Finding inspections: each filter finds what it says and nothing else, in pages by key."""
 
+import re
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -13,15 +15,17 @@ from django.utils import timezone
 
 from inspection.ids import first_id_of, new_id
 from inspection.models import Disposition, Inspection, ReasonCode, ReviewState, Role, Verdict
-from inspection.querysets import VERDICTS
+from inspection.querysets import BY_TEXT, VERDICTS, wanted_inspections
 from inspection.web import reads_defects, words
 from inspection.web.filters import Choices, Filters
 from tests.factories.batch import BatchFactory
 from tests.factories.inspection import ImageResultFactory, InspectionFactory
 from tests.factories.membership import MembershipFactory
+from tests.factories.model_version import ModelVersionFactory
 from tests.factories.station import StationFactory
 from tests.factories.unit import LotFactory, UnitFactory
 from tests.factories.user import UserFactory
+from tests.factories.viewpoint import ViewpointFactory
 from tests.unit.web.conftest import World, populate, signed_in
 
 MOST_QUESTIONS = 12
@@ -59,6 +63,12 @@ def pairs(batch: Any) -> dict[str, tuple[dict[str, Any], Inspection, Inspection]
     alike = UnitFactory(product=product, serial_number="AX-100", position_number=3)
     unlike = UnitFactory(product=product, serial_number="BX-AX-100", position_number=4)
     day = timezone.make_aware(datetime(2026, 3, 5, 12))
+    panel = {"product": product, "serial_number": "", "position_number": 5}
+    on_it, on_another = (UnitFactory(panel_id=name, **panel) for name in ("P-7", "P-77"))
+    back = ModelVersionFactory(
+        training_run__viewpoint=ViewpointFactory(product=product, code="back")
+    )
+    other_side = BatchFactory(model_version=back)
 
     def two(name: str, fits: Any, fits_not: Any) -> tuple[Inspection, Inspection]:
         return (
@@ -83,6 +93,39 @@ def pairs(batch: Any) -> dict[str, tuple[dict[str, Any], Inspection, Inspection]
         "lot": ({"lot": lot.code}, *two("lot", lot, other_lot)),
         "work order": ({"work_order": "W1"}, *two("work_order", "W1", "W11")),
         "serial": ({"serial": "AX-1"}, *two("unit", alike, unlike)),
+        "panel": ({"panel": "P-7"}, *two("unit", on_it, on_another)),
+        "viewpoint": (
+            {"viewpoint": str(back.viewpoint_id)},
+            InspectionFactory(batch=other_side),
+            InspectionFactory(batch=batch),
+        ),
+        "viewpoint by its code": (
+            {"viewpoint": "back", "product": product.code},
+            InspectionFactory(batch=other_side),
+            InspectionFactory(batch=batch),
+        ),
+        "model": (
+            {"model": str(back.pk)},
+            InspectionFactory(batch=other_side),
+            InspectionFactory(batch=batch),
+        ),
+        "no station": ({"station": "none"}, *two("station", None, one)),
+        "no reason": ({"reason": "none"}, *two("review_reason", None, reasons[0])),
+        "any defect": (
+            {"review": "defect"},
+            *two("review_state", ReviewState.REPAIRED, ReviewState.REJECTED),
+        ),
+        "good in the end": (
+            {"review": "good"},
+            *two("review_state", ReviewState.ACCEPTED, ReviewState.NOT_VERIFIED),
+        ),
+        "waits at the station": ({"review": "queue"}, *two("purpose", "production", "trial")),
+        "drawn for audit": (
+            {"verdict": "audit"},
+            InspectionFactory(batch=batch, verdict=Verdict.PASSED, audit_rate=0.1),
+            InspectionFactory(batch=batch, verdict=Verdict.PASSED),
+        ),
+        "not failed": ({"verdict": "not_failed"}, *two("verdict", "Passed", "Failed")),
         "position": ({"position": "3"}, *two("unit", alike, unlike)),
         "review": (
             {"review": "DefectRejected"},
@@ -126,11 +169,29 @@ def test_a_verdict_is_what_its_word_says(client: Client, batch: Any) -> None:
         for disposition in Disposition.values
     ]
     signs = {one.pk: words.verdict_sign(one.verdict, one.disposition).key for one in every}
+    assert found(client, verdict="called") == {
+        pk for pk, sign in signs.items() if sign in ("fail", "review")
+    }
     for key in VERDICTS:
         also = {"skipped"} if key == "error" else set()
         assert found(client, verdict=key) == {
             pk for pk, sign in signs.items() if sign in {key} | also
         }
+
+
+@pytest.mark.parametrize("asked", [{"review": "queue"}, {"review": "defect", "reason": "none"}])
+def test_what_is_rarer_than_it_looks_is_sorted_and_not_walked_to(
+    client: Client, batch: Any, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    monkeypatch.setattr(reads_defects, "PER_PAGE", 2)
+    state = ReviewState.CONFIRMED if "reason" in asked else ReviewState.NOT_VERIFIED
+    made = InspectionFactory.create_batch(5, batch=batch, review_state=state)
+    newest = sorted((one.pk for one in made), reverse=True)
+    query = urlencode(asked)
+    assert walk(client, reverse("defects"), query) == [newest[0:2], newest[2:4], newest[4:5]]
+    back = client.get(f"{reverse('defects')}?{query}&before={newest[4]}").context
+    assert [row.inspection.pk for row in back["page"].rows] == newest[2:4]
+    assert wanted_inspections(back["filters"].wanted).query.order_by == (BY_TEXT,)
 
 
 def test_what_waits_for_a_person(client: Client, batch: Any) -> None:
@@ -142,6 +203,94 @@ def test_what_waits_for_a_person(client: Client, batch: Any) -> None:
     InspectionFactory(batch=batch, review_state=ReviewState.CONFIRMED)
     InspectionFactory(batch=batch, waiting=True)
     assert found(client, review="waiting") == {waits.pk, doubt.pk}
+
+
+def test_reasons_of_every_product_are_found_and_those_of_the_chosen_one_offered(
+    client: Client, batch: Any
+) -> None:
+    """However many there are of products that come first in the alphabet."""
+    early = BatchFactory().viewpoint.product
+    early.code, batch.viewpoint.product.code = "AA-1", "ZZ-9"
+    early.save()
+    batch.viewpoint.product.save()
+    ReasonCode.objects.bulk_create(
+        ReasonCode(product=early, code=f"A{n:03}", text=f"Early {n}") for n in range(350)
+    )
+    late = ReasonCode.objects.create(
+        product=batch.viewpoint.product, code="LATE", text="Late one", retired_at=timezone.now()
+    )
+    fits = InspectionFactory(batch=batch, review_reason=late)
+    InspectionFactory(batch=batch)
+    assert found(client, reason="LATE") == found(client, reason="late") == {fits.pk}
+    assert found(client, reason="LATE", product="ZZ-9") == {fits.pk}
+
+    def offered(**asked: str) -> list[str]:
+        pairs = client.get(reverse("defects"), asked).context["offered"]["reason"]["pairs"]
+        return [str(said) for _value, said in pairs]
+
+    assert offered(product="ZZ-9") == ["No reason given", "Late one"]
+    assert len(offered(product="AA-1")) == 351
+    assert offered() == ["No reason given"]
+    assert offered(reason="late") == ["No reason given", "Late one"], "what is on can be kept"
+    asked = {"product": "AA-1", "reason": "LATE"}
+    assert "There is no such reason" in client.get(reverse("defects"), asked).content.decode()
+
+
+def test_reasons_of_what_one_may_not_see_are_not_found(batch: Any) -> None:
+    ReasonCode.objects.create(product=batch.viewpoint.product, code="SECRET", text="Secret")
+    model = str(batch.model_version.pk)
+    stranger = signed_in(MembershipFactory(product=BatchFactory().viewpoint.product).user)
+    for asked in ({"reason": "SECRET"}, {"model": model}, {"viewpoint": str(batch.viewpoint_id)}):
+        answer = stranger.get(reverse("defects"), asked)
+        assert answer.context["filters"].problems, asked
+        assert "Secret" not in answer.content.decode()
+
+
+def test_each_filter_that_is_on_is_shown_taken_away_and_kept_by_the_form(
+    client: Client, batch: Any
+) -> None:
+    product = batch.viewpoint.product
+    ReasonCode.objects.create(product=product, code="A", text="Bridge")
+    asked = {
+        "product": product.code,
+        "viewpoint": "main",
+        "panel": "P-7",
+        "verdict": "audit",
+        "review": "defect",
+        "reason": "A",
+        "model": str(batch.model_version.pk),
+        "station": "none",
+    }
+    StationFactory()
+    said = {
+        "viewpoint": "Main view",
+        "panel": "P-7",
+        "verdict": "Drawn for audit",
+        "review": "Any defect",
+        "reason": "Bridge",
+        "model": str(batch.model_version.number),
+        "station": "no station",
+    }
+    answer = client.get(reverse("defects"), asked)
+    chips = {chip["name"]: chip for chip in answer.context["filters"].chips}
+    assert {name: chips[name]["text"] for name in said} == said
+    page = answer.content.decode()
+    for name in asked:
+        assert f'?{escape(chips[name]["without"])}" title="Take this filter away"' in page, name
+        field = rf'name="{name}"(?: [^>]*value="[^"]+"|[^>]*>.*?<option value="[^"]+" selected)'
+        assert re.search(field, page), f"the form keeps {name}"
+    chosen = client.get(reverse("defects"), {"verdict": "called"}).content.decode()
+    assert re.search('aria-current="true">.{0,120}Called</a>', chosen), "one of those to choose"
+
+
+def test_without_a_product_a_code_stays_a_code(client: Client, batch: Any) -> None:
+    BatchFactory()
+    for name in ("viewpoint", "reason"):
+        for product in (batch.viewpoint.product, BatchFactory().viewpoint.product):
+            ReasonCode.objects.get_or_create(product=product, code="main", text="Main")
+        offered = client.get(reverse("defects"), {name: "main"}).context["offered"][name]
+        assert offered["chosen"] == "main", "and not the key of one of them"
+        assert offered["pairs"][-1][0] == "main"
 
 
 def test_filters_together_are_an_and(client: Client, batch: Any) -> None:
@@ -179,7 +328,9 @@ def test_one_sees_only_ones_own_products(batch: Any) -> None:
         ("position", "-1", "whole number"),
         ("since", "yesterday", "A time is written like"),
         ("until", "2026-02-31", "A time is written like"),
-        ("verdict", "good", "A verdict is"),
+        ("verdict", "good", "A verdict is one of pass, fail"),
+        ("viewpoint", "0", "no such viewpoint"),
+        ("model", "0", "no such model"),
         ("review", "Fine", "no such review state"),
         ("reason", "0", "no such reason"),
         ("station", "0", "no such station"),

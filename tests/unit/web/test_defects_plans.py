@@ -23,6 +23,7 @@ from tests.factories.unit import LotFactory
 
 ROWS = 12_000
 RARE = range(40, 70)  # what is looked for is in the oldest rows
+DRAWN = range(80, 95)  # passed and drawn for an audit, from no station
 MOST_READ = 2_000  # rows that may be read in vain for one page
 
 pytestmark = [
@@ -52,6 +53,7 @@ def rare(db: None) -> dict[str, Wanted]:
                 id=key,
                 product=product,
                 serial_number=f"{'OLD' if odd else 'SN'}{number:07}",
+                panel_id="P-OLD" if odd else f"P-{number // 8}" if number % 2 else "",
                 position_number=99 if odd else number % 8 + 1,
             )
         )
@@ -63,7 +65,8 @@ def rare(db: None) -> dict[str, Wanted]:
                 operating_point=batch.operating_point,
                 unit_id=key,
                 lot=lots[odd],
-                station=stations[odd],
+                station=None if number in DRAWN else stations[odd],
+                audit_rate=0.1 if number in DRAWN else None,
                 work_order="W-OLD" if odd else "W-1",
                 verdict=Verdict.FAILED if odd else Verdict.PASSED,
                 disposition=Disposition.AUTO,
@@ -80,6 +83,7 @@ def rare(db: None) -> dict[str, Wanted]:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE inspection_inspection")
         cursor.execute("ANALYZE inspection_unit")
+    week: dict[str, Any] = {"since": start, "until": start + timedelta(days=7)}
     return {
         "nothing": Wanted(),
         "viewpoint": Wanted(viewpoints=(other.viewpoint_id,)),
@@ -89,7 +93,18 @@ def rare(db: None) -> dict[str, Wanted]:
         "serial": Wanted(serial="OLD"),
         "a common serial": Wanted(serial="SN"),
         "position": Wanted(position=99),
+        "panel": Wanted(panel="P-OLD"),
+        "model": Wanted(models=(other.model_version_id,)),
+        "no station": Wanted(stations=(None,)),
         "verdict": Wanted(verdict="fail"),
+        "called": Wanted(verdict="called"),
+        "audit": Wanted(verdict="audit"),
+        "not failed": Wanted(verdict="not_failed"),
+        "any defect": Wanted(review="defect"),
+        "good": Wanted(review="good"),
+        "queue": Wanted(review="queue"),
+        "no reason": Wanted(reasons=(None,)),
+        "defects of a week": Wanted(record=True, verdict="called", review="defect", **week),
         "review state": Wanted(review="DefectConfirmed"),
         "waiting": Wanted(review="waiting"),
         "score": Wanted(score_min=8.0),
@@ -135,7 +150,12 @@ def test_what_is_rare_and_old_is_found(rare: dict[str, Wanted]) -> None:
     assert counts.pop("nothing") == ROWS
     assert counts.pop("a common serial") == ROWS - len(RARE)
     assert counts.pop("a day without any") == 0
-    assert {"review state", "waiting"} == {n for n, c in counts.items() if c == 15}
+    for name in ("not failed", "good", "no reason"):
+        assert counts.pop(name) == ROWS - len(RARE)
+    few = {"review state", "any defect", "waiting", "audit", "no station", "defects of a week"}
+    assert few == {n for n, c in counts.items() if c == 15}
+    assert counts["queue"] == 15 + len(DRAWN)
+    assert counts["panel"] == counts["model"] == counts["called"] == len(RARE)
     assert counts["serial"] == counts["cell"] == counts["record"] == len(RARE)
     order = [one.pk for one in wanted_inspections(rare["serial"])]
     assert order == sorted(order, reverse=True), "by a text that sorts as the keys do"

@@ -16,7 +16,9 @@ addEventListener("pageshow", () => { for (const field of $$("[disabled]", form))
 
 // A choice is made at once; what is typed waits for Enter. Radios change while arrow keys walk
 // over them, so a place is taken by a click, Enter or Space.
+// What was chosen of one product means nothing to the next.
 form.addEventListener("change", (event) => {
+  if (event.target.name === "product") for (const field of $$("[data-of-product]", form)) field.value = field.value === "none" ? "none" : "";
   if (event.target.matches("select, [type=checkbox]")) form.requestSubmit();
 });
 for (const place of $$(".place-grid input")) {

@@ -61,6 +61,17 @@ function says(place, time, sentence) {
   };
 }
 
+/** The list of the parts of one point: as the table below the chart links it. */
+const listOf = (data, i) => `${data.url}&since=${data.since[i]}&until=${data.until[i]}`;
+
+/** A click on a point opens its list. */
+function opens(points) {
+  return (chart) => chart.over.addEventListener("click", () => {
+    const i = chart.cursor.idx;
+    if (i !== null && i !== undefined && points.n[i]) location.assign(listOf(points, i));
+  });
+}
+
 function draw(place, options, data) {
   place.replaceChildren();
   const tzDate = (s) => uPlot.tzDate(new Date(s * 1000), place.dataset.zone);
@@ -84,6 +95,7 @@ function trend() {
       { label: place.dataset.mean, stroke: resolved("--k-dim"), width: 0.75, points: { show: false } },
     ],
     hooks: {
+      ready: [opens(data)],
       draw: [ring(data.outside, 1)],
       setCursor: [says($("#trend-said"), time, (i) => say("p_chart_point", { share: percent(data.share[i]), n: data.n[i], low: percent(data.low[i]), high: percent(data.high[i]) }))],
     },
@@ -106,6 +118,7 @@ function drift() {
       dashed(place.dataset.low),
     ],
     hooks: {
+      ready: [opens(data)],
       draw: [ring(data.outside, 2)],
       setCursor: [says($("#drift-said"), time, (i) => say("ewma_point", { mean: short(data.mean[i]), ewma: short(data.ewma[i]), low: short(data.low[i]), high: short(data.high[i]) }))],
     },
@@ -119,7 +132,7 @@ const shortOf = (v) => v === null || v === undefined ? "–" : String(Number(v.t
 
 function rows(data, place, cells) {
   const time = clock(place, data.at);
-  return data.at.flatMap((at, i) => data.n[i] ? [[time.long(at), ...cells(i), data.outside[i] ? say("outside") : ""]] : []).reverse();
+  return data.at.flatMap((at, i) => data.n[i] ? [[make("a", { href: listOf(data, i) }, time.long(at)), ...cells(i), data.outside[i] ? say("outside") : ""]] : []).reverse();
 }
 
 const TABLES = {
