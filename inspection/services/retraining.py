@@ -205,7 +205,8 @@ def _is_good(of: str = "") -> Q:
 def _has_defect() -> Q:
     """Whoever looked found a defect, here or downstream."""
     looked = ~Q(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
-    return looked | Exists(Escape.objects.filter(unit=OuterRef("unit"), withdrawn_at=None))
+    escaped = Escape.objects.filter(unit=OuterRef("unit"), withdrawn_at=None)
+    return looked | Q(Exists(escaped))
 
 
 def _is_labelled() -> Q:
@@ -219,7 +220,7 @@ def _anybody_said(so: Q) -> Q:
     others = Inspection.objects.filter(so, viewpoint=OuterRef("viewpoint"))
     same_picture = others.filter(pictures__image__inspection_items__inspection=OuterRef("pk"))
     same_unit = others.filter(unit=OuterRef("unit"))
-    return so | Exists(same_picture) | Exists(same_unit)
+    return so | Q(Exists(same_picture)) | Q(Exists(same_unit))
 
 
 def _check_good(chosen: Sequence[Inspection]) -> None:

@@ -118,8 +118,9 @@ class Choices:
         return [one for one in found if text in (one.code, str(one.pk))] or found
 
     def model(self, text: str) -> ModelVersion | None:
+        key = _key(text)
         models = ModelVersion.objects.filter(may_see(self._user, "viewpoint__product"))
-        return models.filter(pk=_key(text)).only("number").first()
+        return models.filter(pk=key).only("number").first() if key else None
 
     @property
     def products(self) -> list[Product]:

@@ -210,6 +210,7 @@ class TestBlind:
         product = parts[0].viewpoint.product
         product.second_look_rate = 1.0
         product.save()
+        Inspection.objects.filter(pk=parts[0].pk).update(score=8642.5)  # no time says that
         part = Inspection.objects.select_related("viewpoint__product").get(pk=parts[0].pk)
         first = UserFactory(username="first-inspector", role=Role.INSPECTOR)
         record_review(first, part, state=ReviewState.CONFIRMED, comment="it is the coil")
@@ -221,7 +222,16 @@ class TestBlind:
         page = inspector.get(reverse("verify") + "?kind=second").content.decode()
         start = page.index(f'id="p-{drawn.pk}"')
         shown = page[start : page.index("</article>", start)]
-        for secret in ("coil", "first-inspector", "1.2", "heatmap", "restored", "v-fail", "Failed"):
+        for secret in (
+            "coil",
+            "first-inspector",
+            "8642",
+            "8,642",
+            "heatmap",
+            "restored",
+            "v-fail",
+            "Failed",
+        ):
             assert secret not in shown, secret
         first = drawn.reviews.get()
         for judged in ("data-seen", ReviewState.CONFIRMED, first.created_at.isoformat()):
