@@ -21,6 +21,7 @@ from inspection.models import (
     User,
 )
 from inspection.web import outlines, words
+from inspection.web.large import tiles_of
 
 SHOWN_REGIONS = 12
 KEYED_REASONS = 9  # as many as there are keys
@@ -115,6 +116,7 @@ def _layers(picture: InspectionImage, blind: bool) -> dict[str, Any]:
         "thumb": reverse("thumb", args=[picture.image_id]),
         "width": picture.image.width,
         "height": picture.image.height,
+        "tiles": tiles_of(picture.image),
         "regions": [],
     }
     result = getattr(picture, "result", None)
