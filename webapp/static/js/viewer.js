@@ -8,8 +8,8 @@ const TRY_AGAIN_MS = 3000;
 /** Plain grey in the picture's shape: blended as saturation it takes the colour out of the part. */
 function grey(width, height) {
   const canvas = document.createElement("canvas");
-  canvas.width = 64;
-  canvas.height = Math.max(1, Math.round(64 * height / width));
+  canvas.width = 1000; // fine enough that a rounded side leaves no stripe in colour
+  canvas.height = Math.max(1, Math.round(1000 * height / width));
   const context = canvas.getContext("2d");
   context.fillStyle = "#808080";
   context.fillRect(0, 0, canvas.width, canvas.height);
