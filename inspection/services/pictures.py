@@ -110,12 +110,19 @@ def stored(key: str, kind: str) -> Sent:
         return Sent(file.read(), kind)
 
 
-def _encode(image: Image) -> bytes:
+def opened(image: Image) -> Pillow.Image:
+    """The original, decoded as everything shows it: RGB, upright, 8 bit. Raises NoPicture."""
     try:
         with images.open_original(image) as file:
-            picture = ml_adapter.open_picture(file)
+            return ml_adapter.open_picture(file)
     except FileNotFoundError as error:
         raise NoPicture("this picture is not in the storage") from error
+    except ml_adapter.PictureError as error:  # the pixel cap was lowered, or the file is damaged
+        raise NoPicture(str(error)) from error
+
+
+def _encode(image: Image) -> bytes:
+    picture = opened(image)
     picture.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS), Pillow.Resampling.LANCZOS)
     target = io.BytesIO()
     picture.save(target, "WEBP", quality=88, method=2)

@@ -19,7 +19,7 @@ from inspection.models import (
     UploadArchive,
 )
 
-from . import notifications, receipts, resumable, submissions, uploads
+from . import notifications, receipts, resumable, submissions, tiles, uploads
 
 CHECKPOINT_DAYS = 7
 LEFTOVER_DAYS = 2
@@ -33,6 +33,7 @@ def tidy() -> dict[str, int]:
         "staging": drop_staging(),
         "models": drop_unknown_models(),
         "notifications": notifications.drop_old(),
+        "tiles": tiles.tidy(),
         "keys": submissions.free_expired_keys(),
     }
 

@@ -22,6 +22,7 @@ from inspection.models import (
 )
 from inspection.services.review_queue import KINDS, Queue
 from inspection.web import outlines, words
+from inspection.web.large import tiles_of
 from inspection.web.scope import Scope
 
 NO_STATION = UUID(int=0)
@@ -131,6 +132,7 @@ def _layers(picture: InspectionImage, blind: bool) -> dict[str, Any]:
         "thumb": reverse("thumb", args=[picture.image_id]),
         "width": picture.image.width,
         "height": picture.image.height,
+        "tiles": tiles_of(picture.image),
         "regions": [],
     }
     result = getattr(picture, "result", None)

@@ -171,6 +171,7 @@ urlpatterns = [
     path("settings/about/", settings.about, name="settings_about"),
     path("files/images/<uuid:key>/thumb.webp", files.thumbnail, name="thumb"),
     path("files/images/<uuid:key>/preview.webp", files.preview, name="preview"),
+    path("files/images/<uuid:key>/tiles/<int:level>/<int:x>/<int:y>.jpg", files.tile, name="tile"),
     path("files/results/<uuid:key>/<slug:name>", files.layer, name="layer"),
     path("files/samples/<uuid:key>.webp", files.sample, name="sample"),
     path("healthz", ops.healthz, name="healthz"),

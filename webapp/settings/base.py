@@ -24,6 +24,9 @@ MEDIA_ROOT = VAR_DIR / "media"
 MIN_FREE_GB = env.float("KINTSUGI_MIN_FREE_GB", default=5.0)
 MAX_PIXELS = env.int("KINTSUGI_MAX_PIXELS", default=80_000_000)
 MAX_FILE_MB = env.int("KINTSUGI_MAX_FILE_MB", default=200)
+MAX_TILES_MB = env.int(
+    "KINTSUGI_MAX_TILES_MB", default=4096
+)  # of large pictures, cut again at need
 MAX_ARCHIVE_MB = env.int("KINTSUGI_MAX_ARCHIVE_MB", default=8192)
 MAX_UNPACKED_MB = env.int("KINTSUGI_MAX_UNPACKED_MB", default=4 * MAX_ARCHIVE_MB)
 MAX_UNFINISHED_MB = env.int("KINTSUGI_MAX_UNFINISHED_MB", default=2 * MAX_ARCHIVE_MB)  # a person's

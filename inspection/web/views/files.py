@@ -8,10 +8,11 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
+from inspection import picture_answers
 from inspection.models import RunSample
 from inspection.picture_answers import picture
 from inspection.services import pictures
-from inspection.web.access import SignedIn, may_see
+from inspection.web.access import SignedIn, explains, may_see
 
 M = TypeVar("M", bound=Model)
 
@@ -35,6 +36,14 @@ def preview(request: SignedIn, key: UUID) -> HttpResponse:
     """At most 2048 px, WebP; encoded when it is first asked for."""
     image = _find(pictures.visible_images(request.user), key)
     return picture(lambda: pictures.preview(image))
+
+
+@require_safe
+@explains
+def tile(request: SignedIn, key: UUID, level: int, x: int, y: int) -> HttpResponse:
+    """512 px of a picture that is larger than its preview; level 0 is the original's own size."""
+    image = _find(pictures.visible_images(request.user), key)
+    return picture_answers.tile(request, image, level, x, y)
 
 
 @require_safe

@@ -1,5 +1,6 @@
 """One inspection: the part, what it should look like, where they differ, and by how much."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from inspection.web import reads_inspection as reads
 from inspection.web.access import Rights, SignedIn, find
 from inspection.web.filters import Choices, Filters
 from inspection.web.gauge import Gauge
+from inspection.web.large import tiles_of
 
 from .batches import chosen_view, in_view
 
@@ -54,6 +56,7 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
         "regions": _regions(result),
         "outlines": outlines.path(_regions(result), 1000, _height(picture)),
         "height": _height(picture),
+        "tiles": json.dumps(tiles_of(picture.image)) if picture else "",
         "scores": _scores(result),
         "version": version,
         "snapshot": version.training_run.snapshot,

@@ -5,7 +5,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
-from django.urls.converters import UUIDConverter
+from django.urls.converters import IntConverter, UUIDConverter
 from django.utils import timezone
 
 from inspection import policies
@@ -65,8 +65,12 @@ def patterns() -> list[URLPattern]:
 @pytest.mark.parametrize("pattern", patterns(), ids=lambda p: p.name)
 def test_nobody_gets_in_without_signing_in(pattern: URLPattern, db: None) -> None:
     wanted = {"key": "0" * 8 + "-0000-7000-8000-" + "0" * 12}
-    values = {
-        name: wanted["key"] if isinstance(converter, UUIDConverter) else "view"
+    values: dict[str, str | int] = {
+        name: wanted["key"]
+        if isinstance(converter, UUIDConverter)
+        else 0
+        if isinstance(converter, IntConverter)
+        else "view"
         for name, converter in pattern.pattern.converters.items()
     }
     address = reverse(pattern.name, kwargs=values)

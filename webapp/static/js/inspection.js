@@ -5,7 +5,7 @@ import { PartViewer } from "./viewer.js";
 const place = $("#viewer");
 const regions = $$("#regions span").map((span) => ({ ...span.dataset, name: span.textContent }));
 const viewer = new PartViewer(place, $("#opacity"));
-viewer.open({ ...place.dataset, regions, drawing: $("#regions svg") });
+viewer.open({ ...place.dataset, tiles: JSON.parse(place.dataset.tiles), regions, drawing: $("#regions svg") });
 
 for (const button of $$("[data-region]"))
   button.addEventListener("click", () => {
