@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -31,7 +32,7 @@ from .pictures import PREVIEW_PIXELS, NoPicture, Sent, opened
 
 SIDE = 512  # pixels of a tile
 OVERLAP = 1  # pixels that it shares with each neighbour, so that no seam shows
-JPEG = {"format": "JPEG", "quality": 90, "subsampling": 0}
+JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 KIND = "image/jpeg"
 EDITION = 1  # another one after every change of how tiles are cut
 KEPT_DAYS = 7  # since somebody looked
