@@ -1,7 +1,7 @@
 """Defects that were found downstream of us, reported by what is on the part: its serial number,
 or its panel and position."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,6 +17,7 @@ from .locking import lock_row
 from .reason_codes import check_usable
 
 REASON_LENGTH = 300
+SAME_FOR = timedelta(days=1)  # a report that comes again word for word
 MOST_NAMED = 20  # places that a refusal names
 MANY = 500  # positions of one panel, or of one serial number
 
@@ -98,7 +99,8 @@ def _known(escape: Escape, found_at: datetime | None) -> Escape | None:
 
 
 def _same(one: Escape, other: Escape, found_at: datetime | None) -> bool:
-    """A report that did not say when it was found is the same at any time."""
+    """A report that did not say when it was found is the same for a day: later the unit has come
+    back once more."""
     plain = (
         "unit_id",
         "viewpoint_id",
@@ -108,6 +110,8 @@ def _same(one: Escape, other: Escape, found_at: datetime | None) -> bool:
         "reported_by_id",
     )
     if found_at is not None and one.found_at != found_at:
+        return False
+    if found_at is None and one.created_at < timezone.now() - SAME_FOR:
         return False
     return all(getattr(one, name) == getattr(other, name) for name in plain)
 

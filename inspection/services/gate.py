@@ -225,7 +225,11 @@ def _unchecked() -> list[ModelVersion]:
         number__gt=OuterRef("number"),
     )
     candidates = ModelVersion.objects.filter(
-        ~Exists(newer), Exists(golden_parts), state=ModelVersion.State.CANDIDATE, gate_checks=None
+        ~Exists(newer),
+        Exists(golden_parts),
+        state=ModelVersion.State.CANDIDATE,
+        gate_checks=None,
+        viewpoint__product__archived_at=None,
     )
     return list(candidates.select_related("viewpoint__product").order_by("-number"))
 

@@ -18,8 +18,14 @@ LONGEST = 60  # part number
 
 
 def read_name(views: QuerySet[Viewpoint], name: str) -> Viewpoint | None:
-    """The one of `views` that a recipe means, in whatever case: what has that for its own
-    `recipe_name`, else the only viewpoint of a product with that part number.
+    """The one of `views` that a recipe means, as `_read` reads it; of an archived product only
+    where no other is meant: archiving one of two lets the other have the name."""
+    return _read(views.filter(product__archived_at=None), name) or _read(views, name)
+
+
+def _read(views: QuerySet[Viewpoint], name: str) -> Viewpoint | None:
+    """In whatever case: what has that for its own `recipe_name`, else the only viewpoint of a
+    product with that part number.
 
     A part number and a viewpoint may hold slashes too, so the name is read at each of them. Raises
     UserError where two have the same name: no guess may choose another part's model.

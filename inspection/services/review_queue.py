@@ -63,8 +63,9 @@ def next_for(
 
 
 def waiting(user: User, queue: Queue) -> QuerySet[Inspection]:
-    """The parts of the queue that `user` may judge, whoever holds them now."""
-    products = policies.products_with(user, policies.REVIEW)
+    """The parts of the queue that `user` may judge, whoever holds them now. What an archived
+    product left is nobody's work at a station; it can be judged on its own page."""
+    products = policies.products_with(user, policies.REVIEW).filter(policies.IN_USE)
     if queue.products is not None:
         products = products.filter(pk__in=queue.products)
     rows = Inspection.objects.filter(viewpoint__product__in=products)

@@ -200,8 +200,11 @@ def submit(user: User, asked: Asked, *, idempotency_key: str, method_path: str) 
 
 
 def check_may_send(user: User, recipe_name: str) -> None:
-    """Raise UserError `unknown_recipe` or NotAllowed before anything is done for a part."""
-    require(user, policies.REVIEW, _viewpoint(user, recipe_name).product)
+    """Raise UserError `unknown_recipe`, NotAllowed, or WrongState for an archived product, before
+    anything is done for a part."""
+    product = _viewpoint(user, recipe_name).product
+    require(user, policies.REVIEW, product)
+    policies.check_in_use(product)
 
 
 def _with_key(user: User, key: str) -> Submission | None:

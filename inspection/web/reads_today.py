@@ -224,7 +224,9 @@ def waiting(user: User, scope: Scope) -> Waiting:
     rows = (
         review_queue.waiting(user, queue_in(scope))
         if mine
-        else Inspection.objects.filter(TO_VERIFY, **scope.narrowed)
+        else Inspection.objects.filter(
+            TO_VERIFY, viewpoint__product__archived_at=None, **scope.narrowed
+        )
     )
     audits = Count("pk", filter=review_queue.KINDS["audit"])
     found = rows.order_by().aggregate(every=Count("pk"), drawn=audits)

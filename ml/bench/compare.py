@@ -29,6 +29,10 @@ OTHERS = (
     "{first} and {second} of {dataset} were scored on other pictures and are not compared; measure "
     "one of them again, into another --json."
 )
+SHARED = (
+    "paper of {dataset} was trained as {trained}, which gives a part of its budget to the memory, "
+    "and is not compared with paper-nossl; measure both into another --json."
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,11 @@ def paired_differences(
         for pair in PAIRS:
             by_seed = [{r["seed"]: r for r in here if r["method"] == method} for method in pair]
             seeds = sorted(set(by_seed[0]) & set(by_seed[1]))
+            trained = {one.get("trained_as", "paper") for one in by_seed[0].values()}
+            if seeds and pair[1] == "paper-nossl" and trained != {"paper"}:
+                if warn:
+                    warn(SHARED.format(dataset=kind[0], trained=" or ".join(sorted(trained))))
+                continue
             if seeds:
                 rows_of = [[one[seed] for seed in seeds] for one in by_seed]
                 compared = _compare(table, pair, rows_of, seeds)

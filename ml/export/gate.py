@@ -23,7 +23,7 @@ from ml.presets import PRESETS
 from ml.scoring.model_folder import MANIFEST
 from ml.scoring.scorer import Scorer
 
-TOLERANCE = 1e-3  # relative difference of a score
+TOLERANCE = 1e-3  # relative difference of a score, see `Compared.apart`
 OPSET = 18
 SIDECAR = ".json"  # appended to the ONNX file's name
 
@@ -34,18 +34,22 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True)
 class Compared:
-    """One golden picture: the trained model's score and the exported file's."""
+    """One golden picture: the trained model's score and the exported file's. usual: the median
+    of what good parts score, absolute."""
 
     name: str
     trained: float
     exported: float
+    usual: float
 
     @property
     def apart(self) -> float:
-        """Relative difference."""
+        """Difference relative to the score, or to a usual one where that is larger: a score is a
+        number of deviations and may lie near 0, where rounding is large beside it and moves no
+        verdict."""
         if not np.isfinite(self.exported):
             return float("inf")
-        return abs(self.exported - self.trained) / max(abs(self.trained), 1e-6)
+        return abs(self.exported - self.trained) / max(abs(self.trained), self.usual, 1e-6)
 
 
 def write(scorer: Scorer, model_dir: Path, path: Path) -> None:
@@ -171,7 +175,8 @@ def _compare(scorer: Scorer, session: Any, inputs: dict[str, Any], path: Path) -
     picture = open_picture(path)
     arrays = prepare(scorer, picture)
     (score,) = session.run(["score"], {name: arrays[name] for name in inputs})
-    return Compared(path.name, scorer.score_one(picture).score, float(score))
+    usual = float(np.median(np.abs(scorer.calibration_scores)))
+    return Compared(path.name, scorer.score_one(picture).score, float(score), usual)
 
 
 def prepare(scorer: Scorer, picture: Image.Image) -> dict[str, NDArray[np.float32]]:

@@ -241,16 +241,17 @@ def _remembered_normals(
 ) -> dict[str, list[Tensor]]:
     """The memory's maps of some remembered normals, each without its own patches.
 
-    Held-out normals are few; how far is usual at each position wants more of them.
+    Held-out normals are few; how far is usual at each position wants more of them. Where none is
+    held out, those that choose are remembered ones and must not count twice.
     """
     if engine.memory is None:
         return {}
-    maps = []
+    maps, known = [], set(reference_ids(look.context))
     for place in range(0, len(remembered), max(1, len(remembered) // REMEMBERED_NORMALS)):
-        large = look.large(remembered[place])
+        large = None if remembered[place] in known else look.large(remembered[place])
         if large is not None:
             maps.append(engine.distances(large, leave_out=place))
-    return {"memory": maps}
+    return {"memory": maps} if maps else {}
 
 
 def _restored_normals(look: Looker) -> dict[str, list[Tensor]]:

@@ -116,6 +116,8 @@ def choose_view(
         _opened(context, remembered, largest),
         _sizes(context, normals),
     )
+    if trial.normals < 2:  # nothing to compare with: one normal has no deviation
+        return options[0], []
     started, allowed = time.monotonic(), TRIAL_SHARE * context.budget_seconds
     timed = context.job.steps is None and not context.job.plan
     tried: list[MemoryView] = []

@@ -101,7 +101,7 @@ def without(
     wanted = calibration_count(len(train) + len(held_out) + len(calibration), large)
     missing = max(0, wanted - len(calibration))
     calibration, held_out = calibration + held_out[:missing], held_out[missing:]
-    least = (1, 1) if few else (MIN_CALIBRATION, MIN_TRAIN)
+    least = (1, MIN_FEW - 1) if few else (MIN_CALIBRATION, MIN_TRAIN)
     if len(calibration) < least[0] or len(train) < least[1]:
         return None
     return Split(train, held_out, sorted(calibration))

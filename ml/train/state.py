@@ -12,7 +12,7 @@ from typing import Any
 from ml.checkpoints import write_json
 from ml.data.dataset import Source
 from ml.features import SQUEEZENET_FILE, VGG_FILE, installed
-from ml.methods import DEFAULT
+from ml.methods import DEFAULT, METHODS
 from ml.train.job import Job, Refused
 
 
@@ -54,13 +54,15 @@ class RunState:
         other = [name for name, value in (state.job or {}).items() if value != asked.get(name)]
         if job.vetted and "pictures" in other:  # what a person left out may be gone altogether
             other.remove("pictures")
+        if "weights" in other and not {"inpaint", "memory"} & {*state.plan, *state.finished}:
+            other.remove("weights")  # installed meanwhile, and nothing was judged by them yet
         if other:
             raise Refused(
                 "job_changed",
-                f"{path.parent} holds a run with other {' and '.join(other)}; use the same, or "
-                "another output folder.",
+                f"The run was begun with other {' and '.join(other)} (in {path.parent}); start a "
+                "new run.",
             )
-        state.job = state.job or asked
+        state.job = asked
         return state
 
     def save(self, path: Path) -> None:
@@ -76,7 +78,8 @@ class RunState:
 def decisive(job: Job) -> dict[str, Any]:
     """What a run must not change between its attempts, by the names that people know: the model
     would be of neither kind."""
-    weights = [installed(job.weights_dir, name) for name in (SQUEEZENET_FILE, VGG_FILE)]
+    files = [SQUEEZENET_FILE, *([VGG_FILE] if METHODS[job.method].restores else [])]
+    weights = [installed(job.weights_dir, name) for name in files]
     return {
         "weights": [[path.name, _size(path)] for path in weights if path],
         "steps": job.steps,

@@ -403,3 +403,20 @@ def test_training_seconds_are_those_of_the_stages_a_method_needs() -> None:
     assert training_seconds("memory", state, stand_in=True) == 38
     assert training_seconds("csa", state, stand_in=True) == 131
     assert training_seconds("fused", state, stand_in=True) == 138
+
+
+def test_a_paper_row_of_a_fused_run_is_not_held_against_its_ablation(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.json")
+    rows = []
+    for method, trained in (("paper", "fused"), ("paper-nossl", "paper-nossl")):
+        lines = [
+            {"picture": name, "kind": "x", "defect": int(name == "a"), "score": 1.0}
+            for name in "abc"
+        ]
+        file = table.write_scores(method, lines)
+        rows.append(row_of(key(method), scores_file=file, trained_as=trained))
+    told: list[str] = []
+    assert paired_differences(table, rows, told.append) == []
+    assert "trained as fused" in told[0]
+    rows[0]["trained_as"] = "paper"
+    assert len(paired_differences(table, rows)) == 1

@@ -16,6 +16,7 @@ from ml.data.synthetic import KINDS
 from ml.scoring import Scorer
 from ml.scoring.choose import damage
 from ml.scoring.evidence import Engine
+from ml.scoring.normalise import Statistics
 from ml.train import splits
 from ml.train.job import Refused
 from tests.unit.ml.conftest import run_job, write_job
@@ -106,3 +107,29 @@ def test_synthetic_defects_lie_on_the_part_and_not_beside_it(width: int, height:
         inside = box.crop(different)
         assert int(inside.sum()) == int(different.sum()), "something beside the part changed"
     assert torch.equal(images[0], noise)
+
+
+def test_few_pictures_of_which_some_are_left_out_are_drawn_anew_where_too_few_learn() -> None:
+    split = splits.draw([str(n) for n in range(6)], 1, few=True)
+    assert len(split.train) == 4
+    assert splits.without(split, {split.train[0]}, few=True) is None
+    split = splits.draw([str(n) for n in range(15)], 1, few=True)
+    kept = splits.without(split, set(split.train[:2]), few=True)
+    assert kept is not None
+    assert len(kept.train) == len(split.train) - 2
+
+
+def test_remembered_normals_that_choose_are_counted_once(
+    tmp_path: Path, parts: Parts, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    of = Statistics.of
+
+    def spy(maps: list[torch.Tensor]) -> Statistics:
+        counted.append(len(maps))
+        return of(maps)
+
+    monkeypatch.setattr(Statistics, "of", spy)
+    job = write_job(tmp_path, parts[:12], few=True, steps=4, method="memory")
+    assert run_job(job, capsys)[0] == 0
+    assert counted[-1] == 8, "eight learnt, four calibrate"

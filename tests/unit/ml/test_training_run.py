@@ -240,7 +240,7 @@ def test_a_job_that_changed_its_settings_is_refused(
         job = {"images": images, **given, **change}
         status, events = run_job(write_job(tmp_path, **job), capsys)
         assert (status, events[-1]["code"]) == (2, "job_changed")
-        assert f"holds a run with other {what};" in events[-1]["message"]
+        assert f"begun with other {what} (in " in events[-1]["message"]
     # what a person left out after the vetting may be gone
     path = tmp_path / "out/state.json"
     RunState.open(path, Job.read(write_job(tmp_path, images[:-1], **given, vetted=True)))
@@ -375,3 +375,22 @@ def test_large_pictures_are_calibrated_on_sixty_at_most() -> None:
     assert len(after.calibration) == 60
     assert len(splits.draw(ids, 1).calibration) == 180
     assert splits.draw(ids[:120], 1, large=True) == splits.draw(ids[:120], 1)
+
+
+def test_weights_may_come_until_something_was_judged_by_them(tmp_path: Path, parts: Parts) -> None:
+    """Installed while a run waits for somebody to look at what its vetting found."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    path = tmp_path / "out/state.json"
+    path.parent.mkdir()
+    RunState.open(path, Job.read(write_job(tmp_path, parts))).save(path)
+    state = {**json.loads(path.read_text()), "finished": ["load", "pretrain", "vet"]}
+    path.write_text(json.dumps(state))
+    (weights / SQUEEZENET_FILE).write_bytes(b"come")
+    with_weights = Job.read(write_job(tmp_path, parts, weights_dir=str(weights)))
+    opened = RunState.open(path, with_weights)
+    assert opened.job is not None
+    assert opened.job["weights"] == [[SQUEEZENET_FILE, 4]]
+    path.write_text(json.dumps({**state, "plan": {"inpaint": 9}}))
+    with pytest.raises(Refused, match=r"begun with other weights .* start a new run"):
+        RunState.open(path, with_weights)
