@@ -95,12 +95,13 @@ def _known(escape: Escape, found_at: datetime | None) -> Escape | None:
         if by_key:
             return by_key
     there = rows.filter(unit=escape.unit_id, withdrawn_at=None).order_by("id")
+    if found_at is None:  # not said: later than this the unit has come back once more
+        there = there.filter(created_at__gte=timezone.now() - SAME_FOR)
     return next((one for one in there if _same(one, escape, found_at)), None)
 
 
 def _same(one: Escape, other: Escape, found_at: datetime | None) -> bool:
-    """A report that did not say when it was found is the same for a day: later the unit has come
-    back once more."""
+    """Word for word; a report that did not say when it was found leaves that open."""
     plain = (
         "unit_id",
         "viewpoint_id",
@@ -110,8 +111,6 @@ def _same(one: Escape, other: Escape, found_at: datetime | None) -> bool:
         "reported_by_id",
     )
     if found_at is not None and one.found_at != found_at:
-        return False
-    if found_at is None and one.created_at < timezone.now() - SAME_FOR:
         return False
     return all(getattr(one, name) == getattr(other, name) for name in plain)
 

@@ -167,6 +167,15 @@ class TestPositions:
 
 
 class TestTwice:
+    def test_word_for_word_it_is_one_report_for_a_day_and_then_another(self, unit: Unit) -> None:
+        user = UserFactory(role=Role.INSPECTOR)
+        first, _ = report_once(user, serial_number="S-1", found_where="Customer")
+        assert report_once(user, serial_number="S-1", found_where="Customer") == (first, False)
+        Escape.objects.update(created_at=timezone.now() - timedelta(days=90))
+        again, new = report_once(user, serial_number="S-1", found_where="Customer")
+        assert new, "mended and sold once more, it came back once more"
+        assert again != first
+
     def test_the_same_key_is_the_same_report(self, unit: Unit) -> None:
         user = UserFactory(role=Role.INSPECTOR)
         said: dict[str, Any] = {
@@ -177,6 +186,8 @@ class TestTwice:
         first, new = report_once(user, **said)
         again, newer = report_once(user, **said)
         assert (again, new, newer) == (first, True, False)
+        Escape.objects.update(created_at=timezone.now() - timedelta(days=9))
+        assert report_once(user, **said) == (first, False), "a key is good for longer than a day"
         with pytest.raises(UserError) as refused:
             report_once(user, **{**said, "comment": "another"})
         assert refused.value.code == "idempotency_key_reused"

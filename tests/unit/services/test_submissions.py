@@ -323,6 +323,10 @@ def test_slashes_in_part_numbers_and_viewpoints_are_read_as_they_are_written(
     with pytest.raises(UserError) as caught:
         judged_by("PN/7")
     assert caught.value.code == "ambiguous_recipe"
+    named = Product.objects.filter(pk=twin.viewpoint.product_id)
+    named.update(archived_at=timezone.now())
+    assert judged_by("PN/7") == version, "an archived product lets the other have the name"
+    named.update(archived_at=None)
     Viewpoint.objects.filter(pk=twin.viewpoint_id).update(code="7/back")
     assert judged_by("PN/7") == version
     Viewpoint.objects.filter(pk=twin.viewpoint_id).update(code="7/left")
