@@ -1,14 +1,12 @@
 """A quality manager finds parts, narrows them down, and says what they are; keys only."""
 
 import re
-import subprocess
-import sys
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.functional.stack import ROOT, Stack
+from tests.functional.stack import Stack
 
 SEED = """
 import django; django.setup()
@@ -44,15 +42,7 @@ tallies.recount()
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> None:
     """Seventy parts of a lot, every second one failed."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEED],
-        env={**stack.environment, "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    stack.run(SEED)
 
 
 def asked(page: Page) -> dict[str, list[str]]:

@@ -2,15 +2,13 @@
 
 import io
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.functional.stack import ROOT, Stack
+from tests.functional.stack import Stack
 
 WIDTH, HEIGHT, GRID = 5000, 3000, 100
 LINE = (2500, 1500)  # a crossing near the middle
@@ -52,16 +50,7 @@ print(json.dumps({"inspection": str(part.pk), "image": str(image.pk)}))
 @pytest.fixture(scope="module")
 def large(stack: Stack) -> dict[str, str]:
     """A part whose picture has 5,000 × 3,000 px: a grid of lines one pixel wide."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEED],
-        env={**stack.environment, "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return dict(json.loads(stack.run(SEED).splitlines()[-1]))
 
 
 # Where a pixel of the original lies on the screen.
