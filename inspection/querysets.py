@@ -46,7 +46,7 @@ VERDICTS_AND_CALLS = VERDICTS | CALLS
 # What pages say of reviews besides the states themselves.
 REVIEWS: dict[str, Q] = {
     "waiting": WAITS_FOR_A_PERSON,
-    "queue": TO_VERIFY & Q(viewpoint__product__archived_at=None),
+    "queue": TO_VERIFY,
     "defect": Q(review_state__in=DEFECT_STATES),
     # As `kpis.Sums.good_at_last`: false calls and accepted defects, and passes that nobody doubts.
     "good": Q(review_state__in=(ReviewState.REJECTED, ReviewState.ACCEPTED))

@@ -96,6 +96,11 @@ class Choices:
         """Then nothing needs be said of viewpoints, and any index may be used."""
         return len(self.viewpoints) == len(self._every)
 
+    @property
+    def put_away(self) -> set[UUID]:
+        """Viewpoints of archived products: what waits there is in no station's queue."""
+        return {one.pk for one in self.viewpoints if one.product.archived_at}
+
     @cached_property
     def stations(self) -> list[Station]:
         return list(Station.objects.order_by("line", "code"))
@@ -204,6 +209,10 @@ class Filters:
             meant["stations"] = tuple(key for key in chosen if key in set(stations))
         if not self.choices.sees_all and "viewpoints" not in meant:
             meant["viewpoints"] = tuple(one.pk for one in self.choices.viewpoints)
+        if meant.get("review") == "queue" and (put_away := self.choices.put_away):
+            every = [one.pk for one in self.choices.viewpoints]
+            kept = [key for key in meant.get("viewpoints", every) if key not in put_away]
+            meant["viewpoints"] = tuple(kept)
         if "lot_code" in meant:
             meant["lots"] = self._lots(meant.pop("lot_code"))
         self.wanted = Wanted(**meant)

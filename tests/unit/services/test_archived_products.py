@@ -23,6 +23,7 @@ from inspection.models import (
     User,
     Viewpoint,
 )
+from inspection.querysets import wanted_inspections
 from inspection.services import (
     batch_intake,
     batches,
@@ -46,7 +47,7 @@ from inspection.services.products import archive_product, good_dataset, restore_
 from inspection.services.reviews import record_review
 from inspection.services.visible import visible
 from inspection.web import reads_today
-from inspection.web.filters import Choices
+from inspection.web.filters import Choices, Filters
 from inspection.web.scope import Scope
 from tests.factories.batch import BatchFactory
 from tests.factories.files import picture
@@ -143,6 +144,20 @@ def test_people_go_on_saying_what_became_of_its_parts(part: Inspection) -> None:
     assert part.lot
     again = rescoring.rescore_lot(engineer, part.lot, part.model_version, reason="it came back")
     assert again.purpose == Purpose.RESCORE
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.INSPECTOR])
+@pytest.mark.parametrize("archived", [True, False])
+def test_tile_list_and_queue_agree_on_what_waits(
+    part: Inspection, role: Role, *, archived: bool
+) -> None:
+    if not archived:
+        restore_product(None, part.viewpoint.product)
+    user = UserFactory(role=role)
+    tile = reads_today.waiting(user, Scope.read(user, QueryDict()))
+    filters = Filters.of({"review": "queue"}, Choices(user))
+    assert tile.called + tile.drawn == wanted_inspections(filters.wanted).count()
+    assert tile.called + tile.drawn == (0 if archived else 1)
 
 
 def run_of(viewpoint: Viewpoint, state: JobState) -> TrainingRun:
