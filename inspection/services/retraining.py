@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from inspection import policies
 from inspection.errors import UserError
 from inspection.models import (
+    DEFECT_STATES,
     Dataset,
     DatasetImage,
     DatasetSnapshot,
@@ -204,7 +205,7 @@ def _is_good(of: str = "") -> Q:
 
 def _has_defect() -> Q:
     """Whoever looked found a defect, here or downstream."""
-    looked = ~Q(review_state__in=(ReviewState.NOT_VERIFIED, ReviewState.REJECTED))
+    looked = Q(review_state__in=DEFECT_STATES)
     escaped = Escape.objects.filter(unit=OuterRef("unit"), withdrawn_at=None)
     return looked | Q(Exists(escaped))
 

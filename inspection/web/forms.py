@@ -1,10 +1,13 @@
 """Forms of the pages. What is allowed is decided by the services; these only read fields."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from inspection.errors import NotAllowed, UserError
 from inspection.models import Product, Purpose, Role, Station, TrainingRun, Viewpoint
 
 
@@ -27,6 +30,17 @@ class StyledForm(forms.Form):
     def refuse(self, field: str, message: str) -> None:
         """Show a service's refusal at its field, or above the form."""
         self.add_error(field if field in self.fields else None, message)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """What a service refuses inside stands at its field, and the page is shown again; what the
+        person may not do at all goes on to `explains`."""
+        try:
+            yield
+        except NotAllowed:
+            raise
+        except UserError as error:
+            self.refuse(error.field, error.message)
 
 
 class ProductForm(StyledForm):

@@ -11,7 +11,6 @@ published (`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import os
 from collections import Counter
@@ -35,7 +34,7 @@ from ml.commands.folders import (
     refused_under,
     without_masks,
 )
-from ml.data.dataset import MAX_PIXELS
+from ml.data.dataset import MAX_PIXELS, Source, digest
 from ml.data.pictures import PictureError, inspect_picture
 
 GOOD = "good"
@@ -115,11 +114,8 @@ def read_set(root: Path) -> BenchSet:
 
 def content_of(root: Path, pictures: Iterable[Path]) -> str:
     """A digest of where pictures lie below a folder and how many bytes each has."""
-    digest = hashlib.sha256()
-    for path in sorted(pictures):
-        size = path.stat().st_size if path.is_file() else -1
-        digest.update(f"{os.path.relpath(path, root)}\0{size}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:DIGITS]
+    named = (Source(os.path.relpath(path, root), path) for path in pictures)
+    return digest(named)[:DIGITS]
 
 
 def _notes(root: Path, test: list[TestPicture]) -> tuple[str, ...]:

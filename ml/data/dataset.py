@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,17 @@ class Source:
 
     id: str
     path: Path
+
+
+def digest(pictures: Iterable[Source]) -> str:
+    """SHA-256 of the pictures' names and sizes in bytes, in whatever order; -1 for what is gone."""
+    lines = sorted(f"{one.id}\0{size_of(one.path)}\n" for one in pictures)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    return path.stat().st_size if path.is_file() else -1
 
 
 @dataclass

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ml.checkpoints import write_json
-from ml.data.dataset import Source
+from ml.data.dataset import digest, size_of
 from ml.features import SQUEEZENET_FILE, VGG_FILE, installed
 from ml.methods import DEFAULT, METHODS
 from ml.train.job import Job, Refused
@@ -81,22 +79,12 @@ def decisive(job: Job) -> dict[str, Any]:
     files = [SQUEEZENET_FILE, *([VGG_FILE] if METHODS[job.method].restores else [])]
     weights = [installed(job.weights_dir, name) for name in files]
     return {
-        "weights": [[path.name, _size(path)] for path in weights if path],
+        "weights": [[path.name, size_of(path)] for path in weights if path],
         "steps": job.steps,
         "budget": job.budget_minutes if job.steps is None else None,
         "symmetries": sorted(job.symmetries),
         "repair zones": [list(zone) for zone in job.repair_zones],
         "tiles": job.tile,
-        "encoder": _size(job.encoder) if job.encoder else None,
-        "pictures": _digest(job.images),
+        "encoder": size_of(job.encoder) if job.encoder else None,
+        "pictures": digest(job.images),
     }
-
-
-def _digest(images: Iterable[Source]) -> str:
-    """Of names and sizes."""
-    lines = sorted(f"{source.id}\0{_size(source.path)}\n" for source in images)
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1

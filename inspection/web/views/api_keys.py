@@ -9,7 +9,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
-from inspection.errors import NotAllowed, UserError
 from inspection.services import api_keys
 from inspection.web.access import Rights, SignedIn, explains
 from inspection.web.key_forms import KeyForm
@@ -23,13 +22,9 @@ def index(request: SignedIn) -> HttpResponse:
     form = KeyForm(request.POST or None)
     shown: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             key, text = api_keys.create_key(request.user, **form.cleaned_data)
             shown, form = {"made": key, "text": text}, KeyForm()
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     return _page(request, form, shown)
 
 

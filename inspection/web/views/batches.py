@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
+from inspection.errors import UserError
 from inspection.models import (
     Batch,
     Inspection,
@@ -53,14 +53,10 @@ def new(request: SignedIn, key: UUID) -> HttpResponse:
         fields = {k: v for k, v in form.cleaned_data.items() if k != "viewpoint"}
         chosen = str(fields.pop("model_version"))
         fields["model_version"] = next((m for m in models if str(m.pk) == chosen), None)
-        try:
+        with form.refusals():
             if chosen and fields["model_version"] is None:
                 raise UserError("no_such_model", "This model is not on the list any more.")
             return redirect("batch", batches.open_batch(request.user, viewpoint, **fields).pk)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     context = {
         "form": form,
         "product": product,

@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
 from inspection.models import Escape, Inspection
 from inspection.services.escapes import report_escape, role_to_withdraw, withdraw_escape
 from inspection.web import reads_today
@@ -32,13 +31,8 @@ def index(request: SignedIn) -> HttpResponse:
     start = {field: request.GET.get(name, "") for field, name in asked.items()}
     form = EscapeForm(request.POST or None, products=products, initial=start)
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             escape = report_escape(request.user, **form.cleaned_data)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
-        else:
             messages.success(
                 request, _("The escape of {unit} is on record.").format(unit=escape.unit)
             )

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
+from inspection.errors import UserError
 from inspection.models import Intake, IntakeFile, Viewpoint
 from inspection.services import intakes
 from inspection.web.access import Rights, SignedIn, explains, find, visible
@@ -54,13 +54,9 @@ def _form(request: SignedIn, intake: Intake | None) -> HttpResponse:
     initial = {name: getattr(intake, name) for name in intakes.FIELDS} if intake else None
     form = IntakeForm(request.POST or None, initial=initial, viewpoints=_viewpoints(request))
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             kept = _save(request, intake, form.cleaned_data)
             return redirect("folder", kept.pk)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     context = {
         "form": form,
         "intake": intake,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
+from inspection.errors import UserError
 from inspection.models import Batch, Dataset, DatasetImage, ModelVersion, Product, Viewpoint
 from inspection.services import datasets, products
 from inspection.services.training import MIN_PICTURES
@@ -62,13 +62,9 @@ def new(request: SignedIn) -> HttpResponse:
     policies.check(request.user, policies.MANAGE, None)
     form = ProductForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             product = products.create_product(request.user, **form.cleaned_data)
             return redirect("product", product.pk)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     return render(request, "products/edit.html", {"form": form})
 
 
@@ -79,13 +75,9 @@ def edit(request: SignedIn, key: UUID) -> HttpResponse:
     fields = {name: getattr(product, name) for name in ProductForm.base_fields}
     form = ProductForm(request.POST or None, initial=fields)
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             products.edit_product(request.user, product, **form.cleaned_data)
             return redirect("product", product.pk)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     return render(request, "products/edit.html", {"form": form, "product": product})
 
 

@@ -12,11 +12,9 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
 from inspection.models import JobState, Lot, Product, Report, ReportSchedule, User
 from inspection.services import report_mail, report_pdf, report_schedules, reports
 from inspection.web.access import SignedIn, explains, find, visible
-from inspection.web.forms import StyledForm
 from inspection.web.report_forms import ReportForm, ScheduleForm
 
 PAGE = 50
@@ -37,25 +35,11 @@ def index(request: SignedIn) -> HttpResponse:
 def order(request: SignedIn) -> HttpResponse:
     """Order a report; its refusals stand at the fields."""
     form = ReportForm(request.POST, products=_products(request))
-    ask = reports.request_report
-    if _is_done(form, lambda: ask(request.user, form.cleaned_data["product"], **form.order())):
-        return redirect("reports")
+    if form.is_valid():
+        with form.refusals():
+            reports.request_report(request.user, form.cleaned_data["product"], **form.order())
+            return redirect("reports")
     return _page(request, form=form)
-
-
-def _is_done(form: StyledForm, work: Callable[[], object]) -> bool:
-    """Whether the form is in order and the work that it asks for was done; a refusal of it stands
-    at its field."""
-    if not form.is_valid():
-        return False
-    try:
-        work()
-    except NotAllowed:
-        raise
-    except UserError as error:
-        form.refuse(error.field, error.message)
-        return False
-    return True
 
 
 @require_POST
@@ -63,9 +47,11 @@ def _is_done(form: StyledForm, work: Callable[[], object]) -> bool:
 def schedule(request: SignedIn) -> HttpResponse:
     """Have a report sent by itself."""
     form = ScheduleForm(request.POST, products=_in_use(request))
-    ask = report_schedules.schedule_report
-    if _is_done(form, lambda: ask(request.user, form.cleaned_data["product"], **form.order())):
-        return redirect("reports")
+    if form.is_valid():
+        product = form.cleaned_data["product"]
+        with form.refusals():
+            report_schedules.schedule_report(request.user, product, **form.order())
+            return redirect("reports")
     return _page(request, schedule_form=form)
 
 
@@ -75,9 +61,10 @@ def edit_schedule(request: SignedIn, key: UUID) -> HttpResponse:
     """Change one of those; its product stays."""
     found = find(request.user, ReportSchedule, key)
     form = ScheduleForm(request.POST, products=_products(request), schedule=found)
-    change = report_schedules.edit_schedule
-    if _is_done(form, lambda: change(request.user, found, **form.order())):
-        return redirect("reports")
+    if form.is_valid():
+        with form.refusals():
+            report_schedules.edit_schedule(request.user, found, **form.order())
+            return redirect("reports")
     return _page(request, schedule_form=form)
 
 

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
 from inspection.models import (
     JobState,
     ModelVersion,
@@ -49,12 +48,8 @@ def start(request: SignedIn, key: UUID) -> HttpResponse:
     form = TrainForm(request.POST or None, initial={"viewpoint": viewpoint.code})
     if request.method == "POST" and form.is_valid():
         chosen = {k: v for k, v in form.cleaned_data.items() if k != "viewpoint"}
-        try:
+        with form.refusals():
             return redirect("run", training.start_run(request.user, viewpoint, **chosen).pk)
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     counts = reads.dataset_counts(products.good_dataset(viewpoint))
     context = {
         "form": form,

@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
+from inspection.errors import UserError
 from inspection.models import Product, Role, User
 from inspection.services import disk, users, weights
 from inspection.web.access import Rights, SignedIn, back, explains
@@ -59,14 +59,10 @@ def people(request: SignedIn) -> HttpResponse:
     form = UserForm(request.POST or None)
     shown: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
-        try:
+        with form.refusals():
             who, password = users.create_user(request.user, **form.cleaned_data)
             shown = {"who": who, "password": password, "made": True}
             form = UserForm()
-        except NotAllowed:
-            raise
-        except UserError as error:
-            form.refuse(error.field, error.message)
     return _people(request, form, shown)
 
 

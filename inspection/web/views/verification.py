@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from inspection import policies
-from inspection.errors import NotAllowed, UserError
 from inspection.models import Product, ReasonCode, Role
 from inspection.services import products, users
 from inspection.services.reason_codes import create_reason_code, retire_reason_code
@@ -46,18 +45,14 @@ def show(request: SignedIn, key: UUID) -> HttpResponse:
 
 
 def _done(request: SignedIn, product: Product, form: Any) -> bool:
-    try:
+    with form.refusals():
         if isinstance(form, ReasonCodeForm):
             create_reason_code(request.user, product, **form.cleaned_data)
         else:
             products.edit_product(request.user, product, **form.shares())
             messages.success(request, _("The shares are set."))
-    except NotAllowed:
-        raise
-    except UserError as error:
-        form.refuse(error.field, error.message)
-        return False
-    return True
+        return True
+    return False
 
 
 @require_POST
