@@ -41,6 +41,7 @@ urlpatterns = [
     path("products/new/", products.new, name="product_new"),
     path("products/<uuid:key>/", products.show, name="product"),
     path("products/<uuid:key>/edit/", products.edit, name="product_edit"),
+    path("products/<uuid:key>/archive/", products.archive, name="product_archive"),
     path("products/<uuid:key>/restore/", products.restore, name="product_restore"),
     path("products/<uuid:key>/viewpoint/", viewpoints.show, name="viewpoint"),
     path("products/<uuid:key>/viewpoint/zones/", viewpoints.zones, name="viewpoint_zones"),

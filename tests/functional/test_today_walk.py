@@ -60,3 +60,30 @@ def test_it_fits(page: Page, width: int) -> None:
     cell.focus()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"cell=\d+"))
+
+
+@pytest.mark.usefixtures("history")
+def test_it_keeps_itself_up_to_date(page: Page) -> None:
+    """The page reads itself again each minute, but not under somebody's hands."""
+    page.clock.install()
+    page.goto("/?period=30d")
+    expect(page.locator("#trend canvas")).to_be_visible()
+    marked = page.locator("#today[data-seen]")
+    page.evaluate("document.getElementById('today').dataset.seen = 'yes'")
+    page.locator(".desk-trend .as-table summary").click()
+    page.clock.run_for(61_000)
+    expect(page.locator(".desk-trend .as-table tbody tr").first).to_be_visible()
+    expect(marked).to_have_count(1)
+
+    page.locator(".desk-trend .as-table summary").click()
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(0, 0)
+    page.clock.run_for(61_000)
+    expect(marked).to_have_count(0)
+    expect(page.locator("#trend canvas")).to_be_visible()
+    page.locator(".desk-trend .as-table summary").click()
+    expect(page.locator(".desk-trend .as-table tbody tr").first).to_be_visible()
+
+    # what lies behind stays as it is
+    page.goto("/?since=2020-01-01&until=2020-01-31")
+    expect(page.locator("#today")).not_to_have_attribute("data-grows", "")

@@ -166,6 +166,17 @@ def _find_picture(request: SignedIn, key: UUID) -> DatasetImage:
 
 @require_POST
 @explains
+def archive(request: SignedIn, key: UUID) -> HttpResponse:
+    """Take a product off the lists, with the reason that was given."""
+    product = find(request.user, Product, key)
+    reason = request.POST.get("reason", "").strip()
+    products.archive_product(request.user, product, reason)
+    messages.success(request, _("{product} is archived.").format(product=product.name))
+    return redirect("product", product.pk)
+
+
+@require_POST
+@explains
 def restore(request: SignedIn, key: UUID) -> HttpResponse:
     """Bring an archived product back to the lists."""
     product = products.restore_product(request.user, find(request.user, Product, key))

@@ -102,3 +102,23 @@ def test_an_engineer_restores_it(shelved: Product, engineer: Client, viewer: Cli
     assert shelved.archived_at is None
     assert AuditEvent.objects.filter(action="product.restored", product=shelved).count() == 1
     assert shelved.name in engineer.get(reverse("products")).content.decode()
+
+
+def test_an_engineer_archives_it_with_a_reason(
+    world: World, engineer: Client, viewer: Client
+) -> None:
+    address = reverse("product_archive", args=[world.product.pk])
+    assert (
+        address in engineer.get(reverse("product_edit", args=[world.product.pk])).content.decode()
+    )
+    assert viewer.post(address).status_code == 403
+    assert engineer.get(address).status_code == 405
+    said = engineer.post(address, {"reason": " end of life "}, follow=True).content.decode()
+    assert "is archived." in said
+    assert reverse("product_restore", args=[world.product.pk]) in said
+    event = AuditEvent.objects.get(action="product.archived", product=world.product)
+    assert event.reason == "end of life"
+    again = engineer.post(address, follow=True).content.decode()
+    assert "is archived already" in again
+    edit = reverse("product_edit", args=[world.product.pk])
+    assert address not in engineer.get(edit, follow=True).content.decode()

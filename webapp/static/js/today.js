@@ -1,5 +1,6 @@
 // Charts of the Today page: a p-chart of called parts, an EWMA of good parts' scores.
-import { $, chartFont, make, resolved, say } from "./kit.js";
+import { $, calmly, chartFont, make, resolved, say } from "./kit.js";
+import { watch } from "./live.js";
 
 const HEIGHT = 240;
 const HOUR = 3600;
@@ -153,23 +154,45 @@ const TABLES = {
   },
 };
 
-for (const details of document.querySelectorAll("details[data-table]")) {
-  details.addEventListener("toggle", () => {
-    const [words, lines] = TABLES[details.dataset.table]();
-    const cell = (value, i) => make("td", i ? { class: "num", "data-label": words[i] || null } : { class: "nowrap" }, typeof value === "number" ? String(value) : value);
-    details.querySelector("div").replaceChildren(make("table", { class: "list" },
-      make("thead", {}, make("tr", {}, ...words.map((word, i) => make("th", { scope: "col", class: i ? "num" : null }, word)))),
-      make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell))))));
-  }, { once: true });
-}
+document.addEventListener("toggle", ({ target: details }) => { // does not bubble, but is captured
+  if (!details.dataset.table || !details.open) return;
+  const [words, lines] = TABLES[details.dataset.table]();
+  const cell = (value, i) => make("td", i ? { class: "num", "data-label": words[i] || null } : { class: "nowrap" }, typeof value === "number" ? String(value) : value);
+  details.querySelector("div").replaceChildren(make("table", { class: "list" },
+    make("thead", {}, make("tr", {}, ...words.map((word, i) => make("th", { scope: "col", class: i ? "num" : null }, word)))),
+    make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell))))));
+}, true);
 
 let charts = [];
 function all() {
   charts.forEach((chart) => chart?.destroy());
-  charts = [trend(), drift()];
+  charts = $("#trend") ? [trend(), drift()] : [];
 }
 all();
 document.addEventListener("themechange", all);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; all(); } });
+
+// --- new results: the page is read again, unless somebody is at work in it ---------------------
+const LOOK_MS = 60_000; // reviews and single parts tell nobody; nobody looks at a hidden page
+const LEAST_MS = 10_000;
+const atWork = () => document.hidden || $("#today:focus-within") || $("#today details[open]") || $("#today .u-over:hover");
+
+const again = calmly(async () => {
+  if (atWork()) return;
+  const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+  if (!answer?.ok || answer.redirected || atWork()) return;
+  const fresh = $("#today", new DOMParser().parseFromString(await answer.text(), "text/html"));
+  if (!fresh) return;
+  charts.forEach((chart) => chart?.destroy());
+  charts = [];
+  $("#today").replaceWith(document.adoptNode(fresh));
+  all();
+}, LEAST_MS);
+
+if ("grows" in $("#today").dataset) {
+  watch(["jobs"], (job) => { if (job.kind === "batch") again(); });
+  setInterval(again, LOOK_MS);
+  document.addEventListener("visibilitychange", again);
+}
