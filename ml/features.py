@@ -163,6 +163,21 @@ def consistency_features(weights_dir: Path | None, encoder: Encoder | None) -> F
     return _stand_in(encoder)
 
 
+def learning_features(
+    weights_dir: Path | None, encoder: Encoder | None
+) -> tuple[FeatureExtractor, FeatureExtractor]:
+    """F_v of L_c, and what the feature loss looks through: one network where VGG-16 is missing.
+
+    SqueezeNet sees the picture at its own size here. At the 224 px of the score a step of preset
+    `compact` takes half as long again, and teaches no more (docs/method.md, Tried).
+    """
+    target = consistency_features(weights_dir, encoder)
+    if not isinstance(target, Vgg16Features):
+        return target, target
+    path = installed(weights_dir, SQUEEZENET_FILE)
+    return target, SqueezeNetFeatures(path, size=None) if path else _stand_in(encoder)
+
+
 def _stand_in(encoder: Encoder | None) -> EncoderFeatures:
     if encoder is None:
         raise ValueError("without installed weights a pre-trained encoder has to stand in")

@@ -61,7 +61,7 @@ PRESETS = {
         ),
         Preset(
             name="compact", image_size=128, levels=6, width=32, max_width=192, refine_levels=4,
-            cells=(8, 16, 32), projector=256, pretrain_batch=48, inpaint_batch=16,
+            cells=(8, 16, 32), projector=256, pretrain_batch=48, inpaint_batch=8,
         ),
         Preset(
             name="tiny", image_size=64, levels=4, width=16, max_width=64, refine_levels=4,

@@ -24,9 +24,10 @@ from ml.checkpoints import sync, write_json
 from ml.commands.cells import harmless
 
 Row = dict[str, Any]
-# Raised when the same training would be judged otherwise: 2 compares softly normalised descriptors
-# and takes the statistics of the inpainting from training normals too.
-SCORING = 2
+# Raised when the same run would train or be judged otherwise: 2 compares softly normalised
+# descriptors and takes the statistics of the inpainting from training normals too; 3 trains preset
+# `compact` with smaller batches and looks through SqueezeNet at the picture's own size meanwhile.
+SCORING = 3
 IDENTITY = ("picture", "kind", "defect", "score")
 
 
@@ -122,11 +123,10 @@ class Table:
             ]
             write_json(self.path, {**data, "rows": [*others, row]})
 
-    def plan_for(self, *names: str) -> dict[str, int]:
+    def plan_for(self, about: str) -> dict[str, int]:
         """Steps by stage that a budget was turned into, for runs that differ in the seed alone;
-        empty before the first of them. Of several names the first that is known counts."""
-        plans = self._read().get("plans", {})
-        return dict(next((plans[name] for name in names if name in plans), {}))
+        empty before the first of them."""
+        return dict(self._read().get("plans", {}).get(about, {}))
 
     def keep_plan(self, about: str, plan: Mapping[str, int]) -> None:
         """Store the first run's plan, so that the other seeds train as long."""

@@ -165,8 +165,7 @@ def _train_and_measure(
             emitter.emit(event["event"], **fields, **about)
 
     same_but_seed = _plan_name(run)
-    known = (same_but_seed, _plan_name(run, with_content=False))
-    plan = bench.table.plan_for(*known) if run.rows[0].steps is None else {}
+    plan = bench.table.plan_for(same_but_seed) if run.rows[0].steps is None else {}
     model = train_row(folder, run.data, run.method, run.seed, bench.recipe, say, plan)
     state = json.loads((folder / "state.json").read_text())
     if run.rows[0].steps is None:
@@ -204,16 +203,17 @@ def _keep_row(
 
 
 def _folder_name(run: Run) -> str:
+    return _name(run, f"{run.method}-{run.seed}")
+
+
+def _plan_name(run: Run) -> str:
+    return _name(run, run.method)
+
+
+def _name(run: Run, what: str) -> str:
     # With the pictures: another set of the same name is not taken for this one. With the scoring:
-    # a finished run of an older one is not scored as if it were of today's.
-    which = f"{run.data.name}-{run.method}-{run.seed}-{_setting_name(run)}"
-    return f"{which}-{run.data.content}-v{SCORING}"
-
-
-def _plan_name(run: Run, *, with_content: bool = True) -> str:
-    # Without it in tables from before it was noted.
-    name = f"{run.data.name}-{run.method}-{_setting_name(run)}"
-    return f"{name}-{run.data.content}" if with_content else name
+    # a run of an older one is not scored as if it were of today's, and its steps were others.
+    return f"{run.data.name}-{what}-{_setting_name(run)}-{run.data.content}-v{SCORING}"
 
 
 def _setting_name(run: Run) -> str:

@@ -125,7 +125,7 @@ class InpaintTrainer:
             features = self.scoring(composite)
             with torch.no_grad():
                 originals = self.scoring(images)
-                wanted = self.target(images)[self.target.final]
+                wanted = self._wanted(images, originals)
         reconstruction = reconstruction_loss(restoration, images, masks)
         encoded, decoded = restoration.attention_encoder, restoration.attention_decoder
         consistency = consistency_loss(
@@ -144,6 +144,11 @@ class InpaintTrainer:
             "feature": float(feature.detach()),
             "restoration_error": float(refined),
         }
+
+    def _wanted(self, images: Tensor, originals: list[Tensor]) -> Tensor:
+        """F_v(I_gt), out of the pass that was made already where one network is both."""
+        seen = originals if self.target is self.scoring else self.target(images)
+        return seen[self.target.final]
 
     def result(self) -> dict[str, Tensor]:
         """The averaged model."""

@@ -20,6 +20,7 @@ from ml.features import (
     SqueezeNetFeatures,
     consistency_features,
     installed,
+    learning_features,
     scoring_features,
 )
 from ml.methods import RestorationTrainer, load_restorer, restoration_trainer
@@ -135,7 +136,7 @@ def _inpaint(context: Context) -> None:
     pictures = tiles.learnt(context)
     encoder = _encoder(context)
     weights = context.job.weights_dir
-    target, scoring = consistency_features(weights, encoder), scoring_features(weights, encoder)
+    target, learning = learning_features(weights, encoder)
     if installed(weights, VGG_FILE) is None:
         context.log("info", f"Without {VGG_FILE}, {target.name} stands in for VGG-16 in L_c.")
     still = context.state.aligned or context.job.symmetries
@@ -147,10 +148,11 @@ def _inpaint(context: Context) -> None:
         context.device,
         encoder,
         target,
-        scoring,
+        learning,
         shift=0 if still else context.preset.image_size // 64,
         symmetries=context.job.symmetries,
     )
+    scoring = scoring_features(weights, encoder)
     seconds = _inpaint_seconds(context, trainer, scoring, pictures.floats(slice(0, 1))[0])
     samples = tiles.shown(context, (context.state.held_out or context.state.calibration)[:4])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,21 @@ import torch
 from conftest import part
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import vgg16
+from torchvision.models import squeezenet1_1, vgg16
 
 from ml.barlow_twins.model import BarlowTwins, with_empty_mask
 from ml.barlow_twins.trainer import PretrainTrainer, load_encoder
 from ml.checkpoints import write_tensors
 from ml.data.dataset import PictureSet
 from ml.data.model_view import model_view
-from ml.features import VGG_FILE, Vgg16Features, consistency_features, scoring_features
+from ml.features import (
+    SQUEEZENET_FILE,
+    VGG_FILE,
+    Vgg16Features,
+    consistency_features,
+    learning_features,
+    scoring_features,
+)
 from ml.inpainting.loss import TargetProjection, consistency_loss
 from ml.inpainting.model import InpaintingModel
 from ml.inpainting.trainer import InpaintTrainer
@@ -192,6 +200,30 @@ def test_with_vgg_the_target_of_the_paper_preset_is_relu4_3_itself(vgg_file: Pat
     projection = TargetProjection(512, channels, seed=1)
     features = torch.randn(2, 512, 32, 32)
     torch.testing.assert_close(projection(features, 32), features)
+
+
+def test_one_pass_serves_both_losses_where_vgg_is_missing(vgg_file: Path) -> None:
+    encoder = Encoder(TINY.levels, TINY.width, TINY.max_width, TINY.image_size)
+    target, learning = learning_features(None, encoder)
+    assert target is learning
+    with_vgg, beside_it = learning_features(vgg_file.parent, encoder)
+    assert isinstance(with_vgg, Vgg16Features)
+    assert beside_it is not with_vgg
+    once = InpaintTrainer(pictures(12), TINY, 1, CPU, encoder, target, target)
+    twice = InpaintTrainer(pictures(12), TINY, 1, CPU, encoder, target, copy.deepcopy(target))
+    assert once.train_step(0, 2) == twice.train_step(0, 2)
+    assert once.train_step(1, 2) == twice.train_step(1, 2)
+
+
+def test_squeezenet_teaches_at_the_pictures_own_size_and_scores_at_224(tmp_path: Path) -> None:
+    save_file(squeezenet1_1(weights=None).state_dict(), tmp_path / SQUEEZENET_FILE)
+    encoder = Encoder(TINY.levels, TINY.width, TINY.max_width, TINY.image_size)
+    target, learning = learning_features(tmp_path, encoder)
+    assert target is learning
+    images = torch.rand(1, 3, 128, 128)
+    assert learning(images)[learning.final].shape[-1] == 15
+    scoring = scoring_features(tmp_path, encoder)
+    assert scoring(images)[scoring.final].shape[-1] == 27
 
 
 def test_training_with_vgg_reaches_encoder_and_decoder_at_masked_positions(
