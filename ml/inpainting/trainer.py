@@ -31,7 +31,7 @@ class LossWeights:
     """L = L_r + consistency · L_c + feature · L_f (see docs/method.md)."""
 
     consistency: float = 0.01
-    feature: float = 0.1
+    feature: float = 1.0
 
 
 class InpaintTrainer:
