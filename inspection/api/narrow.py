@@ -44,7 +44,9 @@ def station_named(code: str | None) -> Station | None:
         return None
     found = Station.objects.filter(code__iexact=code).first()
     if found is None:
-        raise serializers.ValidationError({"station": [f"There is no station {code}."]})
+        raise UserError(
+            "no_such_station", "There is no station {code}.", code=code, field="station"
+        )
     return found
 
 
