@@ -10,6 +10,7 @@ from . import (
     batches,
     datasets,
     endpoints,
+    figures,
     images,
     inspections,
     intakes,
@@ -73,7 +74,8 @@ inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"
 v1: list[URLPattern | URLResolver] = [
     path("", me.Index.as_view(), name="api-index"),
     path("me", me.Me.as_view(), name="api-me"),
-    path("kpis", plant.Kpis.as_view(), name="api-kpis"),
+    path("kpis", figures.Kpis.as_view(), name="api-kpis"),
+    path("agreement", figures.Agreement.as_view(), name="api-agreement"),
     path("docs/", docs, name="api-docs"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
     path(POINTS, points.as_view({"get": "list", "post": "create"}), name="api-points"),

@@ -97,7 +97,10 @@ class Wish:
         return {"viewpoints": keys}
 
     def _line(self, text: str) -> dict[str, Any]:
-        return {"of_line": tuple(one.pk for one in self._choices.stations if one.line == text)}
+        keys = tuple(one.pk for one in self._choices.stations if one.line == text)
+        if not keys:
+            raise UserError("no_such_line", "There is no such line.", field="line")
+        return {"of_line": keys}
 
     def _station(self, text: str) -> dict[str, Any]:
         if text == NONE:

@@ -17,19 +17,23 @@ OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
 
 
 def kpi_facts(
-    products: Iterable[UUID], since: datetime, until: datetime, station: Station | None = None
+    products: Iterable[UUID],
+    since: datetime,
+    until: datetime,
+    stations: Collection[Station] | None = None,
 ) -> dict[str, Any]:
-    """`{sums, figures}` of whole hours from `since` until `until` (not included)."""
+    """`{sums, figures}` of whole hours from `since` until `until` (not included). `stations` None:
+    any, and pictures from none."""
     keys = list(products)
     rows = HourlyTally.objects.filter(hour__gte=since, hour__lt=until, viewpoint__product__in=keys)
-    if station:
-        rows = rows.filter(station=station)
+    if stations is not None:
+        rows = rows.filter(station__in=stations)
     summed = {
         f"sum_{name}": Sum(OPPORTUNITIES if name == "opportunities" else name)
         for name in Sums.__dataclass_fields__
     }
     sums = Sums(*(int(value or 0) for value in rows.aggregate(**summed).values()))
-    found = downstream(keys, since, until, [station] if station else None)
+    found = downstream(keys, since, until, stations)
     return {"sums": _told(sums), "figures": _figures(sums, found)}
 
 

@@ -78,6 +78,7 @@ def test_every_word_for_a_review_is_taken(mes: Program, word: str) -> None:
         ("model=0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e", "/model"),
         ("reason=NO", "/reason"),
         ("station=NO", "/station"),
+        ("line=NO", "/line"),
         ("cell=64", "/cell"),
         ("cell=-1", "/cell"),
         ("position=x", "/position"),

@@ -36,6 +36,7 @@ class Row:
 
 
 KPIS = "kpis?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z"
+AGREEMENT = KPIS.replace("kpis", "agreement")
 WHAT_IF = "models/{model}/operating_points/what_if?alpha_fail=0.05&alpha_review=0.1"
 DAY = {"found_where": "Line 2", "serial_number": "SN1"}
 HOOK = {
@@ -63,6 +64,7 @@ TABLE = [
     Row("GET", "", 200),
     Row("GET", "me", 200),
     Row("GET", KPIS, 200),
+    Row("GET", AGREEMENT, 200),
     Row("GET", "products", 200),
     Row("POST", "products", 201, MANAGE, {"code": "N", "name": "N"}),
     Row("GET", "products/{product}", 200),
