@@ -51,7 +51,7 @@ OF_ADDRESS = {
     "viewpoints": ["viewpoint"],
     "stations": ["station"],
     "datasets": ["dataset", "golden"],
-    "images": ["image", "loose"],
+    "images": ["image", "loose", "large"],
     "runs": ["run", "failed", "paused", "done"],
     "retraining_plans": ["plan"],
     "models": ["model", "candidate", "retired"],

@@ -103,6 +103,8 @@ TABLE = [
     Row("GET", "images/{image}", 200),
     Row("GET", "images/{image}/content", 200),
     Row("GET", "images/{image}/thumbnail", 200),
+    Row("GET", "images/{image}/tiles", 200),
+    Row("GET", "images/{large}/tiles/0/4/0", 200),
     Row("POST", "uploads", 201, REVIEW, "announcement"),
     Row("GET", "runs", 200),
     Row(
@@ -252,6 +254,8 @@ def _shape(path: str) -> str:
     parts = path.split("/")
     if "pictures" in parts and len(parts) == 5:
         parts[3:] = ["{}", "{}"]
+    if "tiles" in parts and len(parts) == 6:
+        parts[3:] = ["{}", "{}", "{}"]
     return "/".join("{}" if part.startswith("{") else part for part in parts)
 
 
