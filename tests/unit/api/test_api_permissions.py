@@ -45,6 +45,7 @@ HOOK = {
     "address": "https://mes.plant.example/hook",
     "product": "BOARD-A",
 }
+NIGHT = {"state": "given_up", "since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
 MEMBER = {"username": "owner", "product": "BOARD-A", "role": "inspector"}
 DAILY = {
     "product": "BOARD-A",
@@ -218,6 +219,7 @@ TABLE = [
         MANAGE,
         below=404,
     ),
+    Row("POST", "endpoints/{endpoint}/deliveries/replay", 200, MANAGE, NIGHT, below=404),
     Row("GET", "audit", 200, MANAGE),
     Row("GET", "audit/{event}", 200, MANAGE),
     Row("GET", "users", 200, ADMINISTER, overall=True),
