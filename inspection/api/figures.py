@@ -1,4 +1,4 @@
-"""Figures of a product, a line and a time: those of the pages Today and Agreement."""
+"""Figures of a product, a line and a time: those of the page Today."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -8,9 +8,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from inspection.models import Product, ReviewState
-from inspection.services import agreement
-from inspection.services.agreement_facts import SAID, agreement_facts
+from inspection.models import Product, Station
+from inspection.services import tally_sums, trend_facts
 from inspection.services.kpi_facts import kpi_facts
 from inspection.services.visible import visible
 
@@ -18,39 +17,70 @@ from .base import Base
 from .fields import Moment
 from .narrow import OfProduct, product_named, stations_named
 
-RATE = {"value": 0.7, "of": 100, "band": "marginal", "why": None}
-OF_BAD = {"value": 0.2, "of": 50, "band": "poor", "why": None}
-UNSAID = {"value": None, "of": 0, "band": None, "why": "nothing"}
-FOUND = {
-    "parts": 100,
-    "audits": 55,
-    "table": [
-        {"said": "defect", "defect": 40, "good": 5, "weight_defect": 40.0, "weight_good": 5.0},
-        {"said": "good", "defect": 10, "good": 45, "weight_defect": 10.0, "weight_good": 45.0},
-    ],
+SUMS = {
+    "inspected": 1000,
+    "passed": 940,
+    "failed": 40,
+    "review": 20,
+    "confirmed": 16,
+    "rejected": 35,
+    "accepted": 2,
+    "repaired": 4,
+    "closed": 0,
+    "waiting": 4,
+    "missed": 1,
+    "audited": 50,
+    "audited_bad": 1,
+    "opportunities": 4000,
+}
+UNKNOWN = {
+    "value": None,
+    "numerator": 0,
+    "denominator": 22,
+    "why": "unknown",
+    "low": None,
+    "high": None,
+}
+KPIS = {
+    "sums": SUMS,
     "figures": {
-        "kappa": RATE,
-        "effectiveness": {**RATE, "value": 0.85},
-        "miss_rate": OF_BAD,
-        "false_alarm_rate": {**OF_BAD, "value": 0.1, "band": "marginal"},
+        "fpy_raw": {**UNKNOWN, "value": 0.94, "numerator": 940, "denominator": 1000, "why": None},
+        "escape_rate": UNKNOWN,
     },
 }
-NOTHING = {
-    "parts": 0,
-    "audits": None,
-    "table": [
-        {"said": said, "defect": 0, "good": 0, "weight_defect": 0.0, "weight_good": 0.0}
-        for said in SAID.values()
-    ],
-    "figures": dict.fromkeys(("kappa", "effectiveness", "miss_rate", "false_alarm_rate"), UNSAID),
+POINT = {
+    "at": "2026-11-23T12:00:00+01:00",
+    "inspected": 100,
+    "called": 6,
+    "share": 0.06,
+    "low": 0.0,
+    "high": 0.131,
+    "outside": False,
+    "sums": {**SUMS, "inspected": 100},
 }
-AGREEMENT = {
-    "enough_audits": 30,
-    "model": FOUND,
-    "inspectors": [{"inspector": "Ida Inspector", **FOUND}],
-    "second_looks": NOTHING,
-    "pairs": [],
-    "differing": [],
+NONE_YET = {**POINT, "inspected": 0, "called": 0, "share": None, "low": None, "high": None}
+TREND = {
+    "centre": 0.06,
+    "points": [
+        POINT,
+        {**NONE_YET, "at": "2026-11-23T13:00:00+01:00", "sums": dict.fromkeys(SUMS, 0)},
+    ],
+}
+REASONS = {
+    "total": 22,
+    "reasons": [
+        {"code": "BRIDGE", "text": "Solder bridge", "confirmed": 18},
+        {"code": None, "text": "", "confirmed": 4},
+    ],
+}
+PLACES = {
+    "viewpoints": [
+        {
+            "viewpoint": "0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e",
+            "code": "main",
+            "cells": [{"cell": 27, "calls": 9, "confirmed": 3}],
+        }
+    ]
 }
 
 
@@ -82,66 +112,53 @@ class KpiOut(serializers.Serializer[Any]):
     figures = serializers.DictField(child=Figure(), help_text="see docs/kpis.md")
 
 
-class Rate(serializers.Serializer[Any]):
-    value = serializers.FloatField(allow_null=True, help_text="null where it cannot be said: `why`")
-    of = serializers.IntegerField(help_text="how many parts it was computed from")
-    band = serializers.ChoiceField(
-        [agreement.GOOD, agreement.MARGINAL, agreement.POOR], allow_null=True
+class TrendQuery(Span):
+    by = serializers.ChoiceField(["hour", "day"], required=False, default="day")
+
+
+class Point(serializers.Serializer[Any]):
+    at = serializers.DateTimeField(help_text="when the hour or day begins")
+    inspected = serializers.IntegerField()
+    called = serializers.IntegerField(help_text="failed, or in doubt")
+    share = serializers.FloatField(allow_null=True, help_text="null where nothing was inspected")
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    outside = serializers.BooleanField(help_text="more, or less, than chance alone allows")
+    sums = serializers.DictField(child=serializers.IntegerField())
+
+
+class TrendOut(serializers.Serializer[Any]):
+    centre = serializers.FloatField(allow_null=True, help_text="the share of all of it")
+    points = Point(many=True, help_text=f"at most {trend_facts.MOST_POINTS}")
+
+
+class OfReason(serializers.Serializer[Any]):
+    code = serializers.CharField(allow_null=True, help_text="null: those without a reason")
+    text = serializers.CharField()
+    confirmed = serializers.IntegerField()
+
+
+class ReasonsOut(serializers.Serializer[Any]):
+    total = serializers.IntegerField(help_text="confirmed defects, with any reason or none")
+    reasons = OfReason(many=True, help_text=f"at most {trend_facts.MOST_REASONS}")
+
+
+class OfCell(serializers.Serializer[Any]):
+    cell = serializers.IntegerField(help_text="on an 8 × 8 grid, row by row from 0")
+    calls = serializers.IntegerField()
+    confirmed = serializers.IntegerField()
+
+
+class OfSide(serializers.Serializer[Any]):
+    viewpoint = serializers.UUIDField()
+    code = serializers.CharField()
+    cells = OfCell(many=True)
+
+
+class PlacesOut(serializers.Serializer[Any]):
+    viewpoints = OfSide(
+        many=True, help_text=f"at most {trend_facts.MOST_SIDES}: ask for a product to see its own"
     )
-    why = serializers.ChoiceField(
-        [agreement.NOTHING, agreement.NONE_OF_THEM, agreement.ONE_KIND, agreement.FEW_AUDITS],
-        allow_null=True,
-        help_text="nothing was reviewed; there were none of them; every part was called the same; "
-        "fewer audits than `enough_audits`",
-    )
-
-
-class SaidOf(serializers.Serializer[Any]):
-    """What was said, and what the reference says of the same parts."""
-
-    said = serializers.ChoiceField(list(SAID.values()))
-    defect = serializers.IntegerField()
-    good = serializers.IntegerField()
-    weight_defect = serializers.FloatField(help_text="how many parts they stand for")
-    weight_good = serializers.FloatField()
-
-
-class Compared(serializers.Serializer[Any]):
-    parts = serializers.IntegerField()
-    audits = serializers.IntegerField(
-        allow_null=True, help_text="passed parts drawn for an audit; null: there is no sampling"
-    )
-    table = SaidOf(many=True)
-    figures = serializers.DictField(
-        child=Rate(), help_text="kappa, effectiveness, miss_rate, false_alarm_rate"
-    )
-
-
-class OfInspector(Compared):
-    inspector = serializers.CharField()
-
-
-class OfPair(Compared):
-    first = serializers.CharField(help_text="whose look is the reference")
-    second = serializers.CharField()
-
-
-class Differing(serializers.Serializer[Any]):
-    inspection = serializers.UUIDField()
-    first = serializers.CharField(allow_null=True)
-    first_state = serializers.ChoiceField(ReviewState.values)
-    second = serializers.CharField()
-    second_state = serializers.ChoiceField(ReviewState.values)
-    at = serializers.DateTimeField()
-
-
-class AgreementOut(serializers.Serializer[Any]):
-    enough_audits = serializers.IntegerField()
-    model = Compared(help_text="what the model said, against the inspectors")
-    inspectors = OfInspector(many=True, help_text="the model, against each inspector")
-    second_looks = Compared(help_text="blind second looks, against the first ones")
-    pairs = OfPair(many=True)
-    differing = Differing(many=True, help_text="the newest two looks that differ, at most 24")
 
 
 class OfSpan(Base):
@@ -154,37 +171,62 @@ class OfSpan(Base):
             return [product_named(self.user, said).pk]
         return list(visible(self.user, Product).values_list("pk", flat=True))
 
+    def stations(self) -> list[Station] | None:
+        """None: any, and pictures from none."""
+        return stations_named(self.query)
+
+    def span(self) -> tally_sums.Span:
+        narrowed: dict[str, Any] = {"viewpoint__product__in": self.products()}
+        if (stations := self.stations()) is not None:
+            narrowed["station__in"] = stations
+        return tally_sums.Span(self.query["since"], self.query["until"], narrowed)
+
 
 class Kpis(OfSpan):
     """The figures of the page Today."""
 
     noun = "inspections"
 
-    @extend_schema(responses=KpiOut)
+    @extend_schema(responses=KpiOut, examples=[OpenApiExample("A line on one day", KPIS)])
     def get(self, request: Request) -> Response:
         """Sums and figures of decisions of record, by whole hours, each with its denominator."""
-        asked, stations = self.query, stations_named(self.query)
-        return Response(kpi_facts(self.products(), asked["since"], asked["until"], stations))
+        asked = self.query
+        found = kpi_facts(self.products(), asked["since"], asked["until"], self.stations())
+        return Response(found)
 
 
-class Agreement(OfSpan):
-    """The figures of the page Agreement."""
+class Trend(OfSpan):
+    """The share of called parts over time, as the page Today draws it."""
 
-    noun = "reviews"
+    noun = "inspections"
+    queries: ClassVar = {"get": TrendQuery}
 
-    @extend_schema(
-        responses=AgreementOut, examples=[OpenApiExample("Nobody looked twice", AGREEMENT)]
-    )
+    @extend_schema(responses=TrendOut, examples=[OpenApiExample("Two hours", TREND)])
     def get(self, request: Request) -> Response:
-        """Attribute agreement of decisions of record whose verdict came in that time: κ,
-        effectiveness, miss rate and false-alarm rate of the model against the inspectors, and of
-        inspectors among each other, each with the table that it is computed from. Audited passes
-        count for as many as the chance of being drawn says."""
-        stations = stations_named(self.query)
-        span = agreement.Span(
-            products=tuple(self.products()),
-            since=self.query["since"],
-            until=self.query["until"],
-            stations=None if stations is None else tuple(one.pk for one in stations),
-        )
-        return Response(agreement_facts(span))
+        """The p-chart: every hour or day of the plant's clock until now, also those in which
+        nothing was inspected, with what chance alone allows (p̄ ± 3 σ)."""
+        by_hour = self.query["by"] == "hour"
+        return Response(trend_facts.trend_facts(self.span(), by_hour=by_hour))
+
+
+class Reasons(OfSpan):
+    """The Pareto of the page Today."""
+
+    noun = "inspections"
+
+    @extend_schema(responses=ReasonsOut, examples=[OpenApiExample("Two reasons", REASONS)])
+    def get(self, request: Request) -> Response:
+        """Confirmed defects by reason, the most frequent first, those without one too."""
+        return Response(trend_facts.reason_facts(self.span()))
+
+
+class Places(OfSpan):
+    """Where on the part, as the page Today shows it."""
+
+    noun = "inspections"
+
+    @extend_schema(responses=PlacesOut, examples=[OpenApiExample("One side", PLACES)])
+    def get(self, request: Request) -> Response:
+        """Calls and confirmed defects by place of the strongest region, per viewpoint, the one
+        with most calls first."""
+        return Response({"viewpoints": trend_facts.place_facts(self.span())})
