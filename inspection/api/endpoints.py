@@ -33,6 +33,13 @@ NIGHT = {
     "until": "2026-11-24T06:00:00Z",
 }
 
+STANDING = {
+    "word": "trouble",
+    "waiting": 12,
+    "given_up": 3,
+    "oldest": "2026-11-23T18:04:11.512000Z",
+}
+
 
 class EndpointOut(serializers.ModelSerializer[Endpoint]):
     product = serializers.CharField(source="product.code", default=None, allow_null=True)
@@ -129,6 +136,24 @@ class DeliveryOut(serializers.ModelSerializer[Delivery]):
             "delivered_at",
             "attempts",
         )
+
+
+class DeliveryWhole(DeliveryOut):
+    payload = Table(source="event.payload", help_text="what is sent as `data`")
+
+    class Meta(DeliveryOut.Meta):
+        fields = (*DeliveryOut.Meta.fields, "payload")  # type: ignore[assignment]
+
+
+class EndpointStanding(serializers.Serializer[Any]):
+    word = serializers.ChoiceField(
+        ["off", "trouble", "idle", "connected"], help_text="idle: no process delivers to it"
+    )
+    waiting = serializers.IntegerField(help_text="deliveries")
+    given_up = serializers.IntegerField()
+    oldest = serializers.DateTimeField(
+        allow_null=True, help_text="since when the first of what waits does"
+    )
 
 
 class DeliveryQuery(Strict):
@@ -258,14 +283,40 @@ class Endpoints(Nouns[Endpoint]):
         rows = delivery_log.narrowed(rows, **self.query)
         return self.page_of(rows.select_related("event").prefetch_related("attempts"), DeliveryOut)
 
+    @extend_schema(
+        responses=EndpointStanding, examples=[OpenApiExample("Its receiver is away", STANDING)]
+    )
+    @action(detail=True, pagination_class=None)
+    def standing(self, request: Request, pk: Any = None) -> Response:
+        """How it does, and how much waits."""
+        (found,) = delivery_log.standings([self.get_object()])
+        return Response(EndpointStanding(found).data)
+
+    @extend_schema(responses=DeliveryWhole)
+    @action(detail=True, url_path="deliveries/<uuid:delivery>", pagination_class=None)
+    def delivery(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
+        """One of them, with every try and what is sent."""
+        return Response(DeliveryWhole(self._delivery(delivery)).data)
+
     @extend_schema(request=None, responses=DeliveryOut)
     @action(detail=True, methods=["post"], url_path="deliveries/<uuid:delivery>/replay")
     def replay(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
         """Deliver once more; the receiver knows it by the same id."""
-        rows = Delivery.objects.filter(endpoint=self.get_object())
-        found = get_object_or_404(rows.select_related("endpoint__product", "event"), pk=delivery)
+        found = self._delivery(delivery)
         endpoints.replay(self.user, found)
         return Response(DeliveryOut(found).data)
+
+    @extend_schema(request=None, responses=DeliveryOut)
+    @action(detail=True, methods=["post"], url_path="deliveries/<uuid:delivery>/now")
+    def now(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
+        """Try what waits now instead of at its next try."""
+        found = self._delivery(delivery)
+        endpoints.try_now(self.user, found)
+        return Response(DeliveryOut(found).data)
+
+    def _delivery(self, key: Any) -> Delivery:
+        rows = Delivery.objects.filter(endpoint=self.get_object())
+        return get_object_or_404(rows.select_related("endpoint__product", "event"), pk=key)
 
     @extend_schema(
         request=ReplayIn,

@@ -28,7 +28,7 @@ from inspection.sealed import CannotOpen
 
 from .access import require
 from .audit import record
-from .deliveries import happened
+from .deliveries import happened, tried_since
 from .endpoint_checks import (
     check_may_name,
     check_password,
@@ -273,7 +273,7 @@ def replay_many(
     whether there are more. Raises UserError."""
     _require(user, endpoint)
     _check_replay(state, since, until)
-    tried = DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), created_at__gte=until)
+    tried = DeliveryAttempt.objects.filter(tried_since(until), delivery=OuterRef("pk"))
     of_state = Delivery.objects.filter(endpoint=endpoint, state=state)
     rows = of_state.filter(happened(since, until), ~Exists(tried)).order_by("id")
     with transaction.atomic():

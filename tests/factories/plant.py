@@ -260,6 +260,7 @@ def _around(plant: Plant) -> None:
     rows["delivery"] = Delivery.objects.create(
         endpoint=endpoint, event=event, state=Delivery.State.GIVEN_UP
     )
+    rows["queued"] = Delivery.objects.create(endpoint=plant.off, event=event)
     DeliveryAttempt.objects.create(delivery=plant.delivery, number=1, status_code=500)
     now = timezone.now()
     rows["drift"] = DriftAlert.objects.create(

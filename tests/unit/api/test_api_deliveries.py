@@ -136,3 +136,32 @@ def test_the_log_is_narrowed_as_on_its_page(program: Program, endpoint: Endpoint
         assert [row["id"] for row in rows] == [str(one.pk) for one in found], asked
     path = f"endpoints/{endpoint.pk}/deliveries?type=rumour"
     assert program.json("GET", path).json()["errors"][0]["pointer"] == "/type"
+
+
+def test_one_delivery_is_told_with_what_is_sent_and_tried_now(
+    program: Program, endpoint: Endpoint
+) -> None:
+    later = timezone.now() + timedelta(hours=2)
+    delivery = DeliveryFactory(endpoint=endpoint, next_attempt_at=later)
+    at = f"endpoints/{endpoint.pk}/deliveries/{delivery.pk}"
+    assert program.json("GET", at).json()["payload"] == delivery.event.payload
+    assert program.json("POST", f"{at}/now").status_code == 200
+    delivery.refresh_from_db()
+    assert delivery.next_attempt_at <= timezone.now()
+    Delivery.objects.update(state="delivered")
+    refused = program.json("POST", f"{at}/now")
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_waiting")
+    other = f"endpoints/{EndpointFactory().pk}/deliveries/{delivery.pk}"
+    assert program.json("GET", other).status_code == 404
+    assert program.json("POST", f"{other}/now").status_code == 404
+
+
+def test_how_an_endpoint_does_is_told(program: Program, endpoint: Endpoint) -> None:
+    first = DeliveryFactory(endpoint=endpoint)
+    DeliveryFactory(endpoint=endpoint)
+    DeliveryFactory(endpoint=endpoint, state="given_up")
+    DeliveryFactory(endpoint=endpoint, state="delivered")
+    DeliveryFactory()
+    told = program.json("GET", f"endpoints/{endpoint.pk}/standing").json()
+    assert (told["word"], told["waiting"], told["given_up"]) == ("idle", 2, 1)
+    assert datetime.fromisoformat(told["oldest"]) == first.created_at
