@@ -74,7 +74,8 @@ class NewestFirst(Pages):
         return self._link(0, reverse=True) if self.has_previous and self.page else None
 
     def _link(self, at: int, *, reverse: bool) -> str:
-        link: str = self.encode_cursor(Cursor(0, reverse, str(self.page[at].pk)))
+        key: Any = str(self.page[at].pk)  # a position; the library's types want a number
+        link: str = self.encode_cursor(Cursor(0, reverse, key))
         return link
 
 
