@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inspection.models import Delivery, DeliveryAttempt, Endpoint, EventType
-from inspection.services import endpoints
+from inspection.services import delivery_log, endpoints
 from inspection.services.locking import lock_row
 
 from .base import Nouns
-from .fields import Options, Strict, Table, Whole
+from .fields import Moment, Options, Strict, Table, Whole
 from .narrow import OfProduct, of_product, product_named
 from .schema import IF_MATCH
 
@@ -25,6 +25,19 @@ WEBHOOK = {
     "address": "https://mes.plant.example/kintsugi",
     "event_types": ["inspection.completed", "review.recorded"],
     "product": "BOARD-A",
+}
+
+NIGHT = {
+    "state": "given_up",
+    "since": "2026-11-23T18:00:00Z",
+    "until": "2026-11-24T06:00:00Z",
+}
+
+STANDING = {
+    "word": "trouble",
+    "waiting": 12,
+    "given_up": 3,
+    "oldest": "2026-11-23T18:04:11.512000Z",
 }
 
 
@@ -125,8 +138,48 @@ class DeliveryOut(serializers.ModelSerializer[Delivery]):
         )
 
 
+class DeliveryWhole(DeliveryOut):
+    payload = Table(source="event.payload", help_text="what is sent as `data`")
+
+    class Meta(DeliveryOut.Meta):
+        fields = (*DeliveryOut.Meta.fields, "payload")  # type: ignore[assignment]
+
+
+class EndpointStanding(serializers.Serializer[Any]):
+    word = serializers.ChoiceField(
+        ["off", "trouble", "idle", "connected"], help_text="idle: no process delivers to it"
+    )
+    waiting = serializers.IntegerField(help_text="deliveries")
+    given_up = serializers.IntegerField()
+    oldest = serializers.DateTimeField(
+        allow_null=True, help_text="since when the first of what waits does"
+    )
+
+
 class DeliveryQuery(Strict):
     state = serializers.ChoiceField(Delivery.State.values, required=False)
+    type = serializers.ChoiceField(delivery_log.TYPES, required=False)
+    about = serializers.CharField(
+        required=False, max_length=120, help_text="the id of an event, or a serial number"
+    )
+    since = Moment(required=False, help_text="what happened from then on")
+    until = Moment(required=False, help_text="what happened before then")
+
+
+class ReplayIn(Strict):
+    state = serializers.ChoiceField([state.value for state in endpoints.REPLAYED])
+    since = Moment(help_text="what happened from then on")
+    until = Moment(
+        help_text="what happened before then, and was not tried since: not in the future. The "
+        "same asked again sends nothing twice"
+    )
+
+
+class ReplayedOut(serializers.Serializer[Any]):
+    replayed = serializers.IntegerField(
+        help_text=f"how many are on their way again, at most {endpoints.MOST_REPLAYED} at once"
+    )
+    more = serializers.BooleanField(help_text="ask the same again to go on")
 
 
 class Endpoints(Nouns[Endpoint]):
@@ -227,15 +280,54 @@ class Endpoints(Nouns[Endpoint]):
     def deliveries(self, request: Request, pk: Any = None) -> Response:
         """What was sent and what waits, with every try, newest first."""
         rows = Delivery.objects.filter(endpoint=self.get_object())
-        if state := self.query.get("state"):
-            rows = rows.filter(state=state)
+        rows = delivery_log.narrowed(rows, **self.query)
         return self.page_of(rows.select_related("event").prefetch_related("attempts"), DeliveryOut)
+
+    @extend_schema(
+        responses=EndpointStanding, examples=[OpenApiExample("Its receiver is away", STANDING)]
+    )
+    @action(detail=True, pagination_class=None)
+    def standing(self, request: Request, pk: Any = None) -> Response:
+        """How it does, and how much waits."""
+        (found,) = delivery_log.standings([self.get_object()])
+        return Response(EndpointStanding(found).data)
+
+    @extend_schema(responses=DeliveryWhole)
+    @action(detail=True, url_path="deliveries/<uuid:delivery>", pagination_class=None)
+    def delivery(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
+        """One of them, with every try and what is sent."""
+        return Response(DeliveryWhole(self._delivery(delivery)).data)
 
     @extend_schema(request=None, responses=DeliveryOut)
     @action(detail=True, methods=["post"], url_path="deliveries/<uuid:delivery>/replay")
     def replay(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
         """Deliver once more; the receiver knows it by the same id."""
-        rows = Delivery.objects.filter(endpoint=self.get_object())
-        found = get_object_or_404(rows.select_related("endpoint__product", "event"), pk=delivery)
+        found = self._delivery(delivery)
         endpoints.replay(self.user, found)
         return Response(DeliveryOut(found).data)
+
+    @extend_schema(request=None, responses=DeliveryOut)
+    @action(detail=True, methods=["post"], url_path="deliveries/<uuid:delivery>/now")
+    def now(self, request: Request, pk: Any = None, delivery: Any = None) -> Response:
+        """Try what waits now instead of at its next try."""
+        found = self._delivery(delivery)
+        endpoints.try_now(self.user, found)
+        return Response(DeliveryOut(found).data)
+
+    def _delivery(self, key: Any) -> Delivery:
+        rows = Delivery.objects.filter(endpoint=self.get_object())
+        return get_object_or_404(rows.select_related("endpoint__product", "event"), pk=key)
+
+    @extend_schema(
+        request=ReplayIn,
+        responses=ReplayedOut,
+        examples=[
+            OpenApiExample("What was given up in a night", NIGHT, request_only=True),
+            OpenApiExample("All of it", {"replayed": 312, "more": False}, response_only=True),
+        ],
+    )
+    @action(detail=True, methods=["post"], url_path="deliveries/replay", pagination_class=None)
+    def replay_many(self, request: Request, pk: Any = None) -> Response:
+        """Deliver everything of a time once more, the oldest first, each under its id."""
+        count, more = endpoints.replay_many(self.user, self.get_object(), **self.asked(ReplayIn))
+        return Response({"replayed": count, "more": more})

@@ -9,6 +9,7 @@ IMAGE = {
     (200, "image/webp"): OpenApiTypes.BINARY,
     (200, "image/png"): OpenApiTypes.BINARY,
 }
+TILE = {(200, "image/jpeg"): OpenApiTypes.BINARY}
 
 
 class AnyAccept(BaseContentNegotiation):

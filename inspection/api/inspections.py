@@ -21,15 +21,15 @@ from inspection.models import (
     Verdict,
 )
 from inspection.picture_answers import picture
-from inspection.querysets import VERDICTS
 from inspection.services import golden, pictures, retraining
 from inspection.services.inspection_search import search
 from inspection.services.verdict_facts import FACTS_OF, results_of, verdict_facts
 
 from .base import Nouns
-from .fields import Moment, Strict
+from .fields import Strict
 from .files import IMAGE, AnyAccept
-from .pagination import ByChange
+from .inspection_query import InspectionQuery
+from .pagination import ByChange, NewestFirst
 
 COMPLETED = {
     "id": "0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e",
@@ -147,41 +147,6 @@ class InspectionOut(serializers.Serializer[Any]):
         return verdict_facts(instance, None if known is None else known.get(instance.pk, []))
 
 
-class InspectionQuery(Strict):
-    product = serializers.CharField(
-        required=False, max_length=60, help_text="part number, or the product's id"
-    )
-    viewpoint = serializers.UUIDField(required=False)
-    station = serializers.CharField(required=False, max_length=80, help_text="its code or id")
-    lot = serializers.CharField(required=False, max_length=80)
-    work_order = serializers.CharField(required=False, max_length=80)
-    serial_number = serializers.CharField(required=False, max_length=120, help_text="exact")
-    panel_id = serializers.CharField(required=False, max_length=120, help_text="exact")
-    purpose = serializers.ChoiceField(
-        Purpose.values,
-        required=False,
-        help_text="left out: production only where `updated_since`, `serial_number` or `panel_id` "
-        "is asked, else any. Trials, golden sets and re-scores say nothing of a part on its way",
-    )
-    result = serializers.ChoiceField(Verdict.values, required=False)
-    verdict = serializers.ChoiceField(
-        list(VERDICTS), required=False, help_text="as the pages say it: review is a band of its own"
-    )
-    disposition = serializers.ChoiceField(Disposition.values, required=False)
-    verification = serializers.ChoiceField(
-        [*ReviewState.values, "waiting"], required=False, help_text="waiting: for a person"
-    )
-    decision_of_record = serializers.BooleanField(required=False, allow_null=True, default=None)
-    since = Moment(required=False, help_text="verdicts from then on")
-    until = Moment(required=False, help_text="verdicts before then")
-    updated_since = Moment(
-        required=False,
-        help_text="everything that got a verdict or review since then, oldest change first: for "
-        "receivers that lost something. Ask again from a minute before the newest `updated_at` "
-        "that you saw; production only, unless `purpose` says another",
-    )
-
-
 class PictureResult(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     verdict = serializers.ChoiceField(Verdict.values)
@@ -252,13 +217,15 @@ class Inspections(Nouns[Inspection]):
         """Newest first; with `updated_since` by their last change, oldest first. Asked by
         `serial_number`, `panel_id` or `updated_since` it tells of production only, unless
         `purpose` says another."""
-        if self.query.get("updated_since"):
-            self._paginator = ByChange()
-        keys = self.paginate_queryset(search(self.user, self.query).only("pk", "updated_at"))
+        paginator = ByChange() if self.query.get("updated_since") else NewestFirst()
+        self._paginator = paginator
+        below = paginator.below(request) if isinstance(paginator, NewestFirst) else None
+        found = search(self.user, self.query, below).only("pk", "updated_at")
+        keys = self.paginate_queryset(found)
         rows = Inspection.objects.select_related(*FACTS_OF).in_bulk([key.pk for key in keys or ()])
-        found = [rows[key.pk] for key in keys or () if key.pk in rows]
-        context = {**self.get_serializer_context(), "results": results_of(found)}
-        told = InspectionOut(found, many=True, context=context)
+        page = [rows[key.pk] for key in keys or () if key.pk in rows]
+        context = {**self.get_serializer_context(), "results": results_of(page)}
+        told = InspectionOut(page, many=True, context=context)
         return self.get_paginated_response(told.data)
 
     @extend_schema(examples=[OpenApiExample("A part that failed", COMPLETED)])

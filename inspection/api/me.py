@@ -65,6 +65,10 @@ class Me(Base):
         ]
 
 
+# What has an address and no list of rows.
+ALONE = ("uploads", "me", "kpis", "agreement", "openapi.json")
+
+
 class Index(Base):
     """Links to every noun."""
 
@@ -76,6 +80,4 @@ class Index(Base):
         from .urls import LISTS
 
         here = request.build_absolute_uri("/api/v1/")
-        return Response(
-            {name: f"{here}{name}" for name in (*LISTS, "uploads", "me", "kpis", "openapi.json")}
-        )
+        return Response({name: f"{here}{name}" for name in (*LISTS, *ALONE)})

@@ -44,8 +44,30 @@ def station_named(code: str | None) -> Station | None:
         return None
     found = Station.objects.filter(code__iexact=code).first()
     if found is None:
-        raise serializers.ValidationError({"station": [f"There is no station {code}."]})
+        raise UserError(
+            "no_such_station", "There is no station {code}.", code=code, field="station"
+        )
     return found
+
+
+def stations_named(asked: Mapping[str, Any]) -> list[Station] | None:
+    """Those of the `line` and `station` (its code or id) that a query names; None where it names
+    neither. 422 where there is none of the name."""
+    found = Station.objects.order_by("line", "code")
+    if line := asked.get("line"):
+        found = found.filter(line=line)
+        if not found.exists():
+            raise UserError("no_such_line", "There is no such line.", field="line")
+    if said := asked.get("station"):
+        by = Q(code__iexact=said)
+        with suppress(ValueError):
+            by |= Q(pk=UUID(said))
+        if not Station.objects.filter(by).exists():
+            raise UserError(
+                "no_such_station", "There is no station {code}.", code=said, field="station"
+            )
+        found = found.filter(by)
+    return list(found) if line or said else None
 
 
 def of_product(

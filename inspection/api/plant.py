@@ -1,20 +1,15 @@
-"""The plant as programs read it: stations, drift, figures, the audit trail."""
+"""The plant as programs read it: stations, drift, the audit trail."""
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
 
-from inspection.models import AuditEvent, DriftAlert, Product, Station
+from inspection.models import AuditEvent, DriftAlert, Station
 from inspection.services import audit_trail
-from inspection.services.kpi_facts import kpi_facts
-from inspection.services.visible import visible
 
-from .base import Base, Nouns
+from .base import Nouns
 from .fields import Moment, Strict, Table
-from .narrow import OfProduct, OfViewpoint, of_viewpoint, product_named, station_named
+from .narrow import OfViewpoint, of_viewpoint
 
 
 class StationOut(serializers.ModelSerializer[Station]):
@@ -132,46 +127,3 @@ class Audit(Nouns[AuditEvent]):
         thing = asked.pop("object", None)
         rows = audit_trail.narrowed(audit_trail.readable(self.user), thing=thing, **asked)
         return rows.select_related("product")
-
-
-class KpiQuery(OfProduct):
-    station = serializers.CharField(required=False, max_length=80, help_text="its code")
-    since = Moment()
-    until = Moment()
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["since"] >= attrs["until"]:
-            raise serializers.ValidationError({"until": ["It must come after `since`."]})
-        return attrs
-
-
-class Figure(serializers.Serializer[Any]):
-    value = serializers.FloatField(allow_null=True, help_text="null where nobody can know: `why`")
-    numerator = serializers.FloatField()
-    denominator = serializers.FloatField()
-    why = serializers.CharField(allow_null=True)
-    low = serializers.FloatField(allow_null=True)
-    high = serializers.FloatField(allow_null=True)
-
-
-class KpiOut(serializers.Serializer[Any]):
-    sums = serializers.DictField(child=serializers.IntegerField())
-    figures = serializers.DictField(child=Figure(), help_text="see docs/kpis.md")
-
-
-class Kpis(Base):
-    """The figures of the page Today."""
-
-    noun = "inspections"
-    queries: ClassVar = {"get": KpiQuery}
-
-    @extend_schema(responses=KpiOut)
-    def get(self, request: Request) -> Response:
-        """Sums and figures of decisions of record, by whole hours, each with its denominator."""
-        asked = self.query
-        if said := asked.get("product"):
-            products = [product_named(self.user, said).pk]
-        else:
-            products = list(visible(self.user, Product).values_list("pk", flat=True))
-        station = station_named(asked.get("station"))
-        return Response(kpi_facts(products, asked["since"], asked["until"], station))

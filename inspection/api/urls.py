@@ -7,9 +7,11 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import GenericViewSet
 
 from . import (
+    agreement,
     batches,
     datasets,
     endpoints,
+    figures,
     images,
     inspections,
     intakes,
@@ -73,7 +75,11 @@ inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"
 v1: list[URLPattern | URLResolver] = [
     path("", me.Index.as_view(), name="api-index"),
     path("me", me.Me.as_view(), name="api-me"),
-    path("kpis", plant.Kpis.as_view(), name="api-kpis"),
+    path("kpis", figures.Kpis.as_view(), name="api-kpis"),
+    path("kpis/trend", figures.Trend.as_view(), name="api-kpi-trend"),
+    path("kpis/reasons", figures.Reasons.as_view(), name="api-kpi-reasons"),
+    path("kpis/places", figures.Places.as_view(), name="api-kpi-places"),
+    path("agreement", agreement.Agreement.as_view(), name="api-agreement"),
     path("docs/", docs, name="api-docs"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
     path(POINTS, points.as_view({"get": "list", "post": "create"}), name="api-points"),

@@ -31,6 +31,7 @@ DEFECT = (
     ReviewState.REPAIRED,
     ReviewState.CLOSED,
 )
+LOOKED_AT = 500  # second looks among which those that differ are looked for
 GOOD, MARGINAL, POOR = "good", "marginal", "poor"
 # (good, marginal): from this on upwards, or up to this, as acceptance bands of an MSA say it.
 AT_LEAST = {"kappa": (0.75, 0.40), "effectiveness": (0.90, 0.80)}
@@ -250,3 +251,14 @@ def between_inspectors(span: Span) -> tuple[Table, list[Pair]]:
     names = {user.pk: str(user) for user in User.objects.filter(pk__in=keys)}
     pairs = [Pair(names[one], names[other], table) for (one, other), table in found.items()]
     return everybody, sorted(pairs, key=lambda pair: -pair.table.n)
+
+
+def differing(span: Span, most: int) -> list[Any]:
+    """At most so many of the newest second looks that say otherwise than the first, among the
+    newest LOOKED_AT, each with its `first_author` as a person."""
+    looks = second_looks(span).select_related("inspection__unit", "author")[:LOOKED_AT]
+    found = [one for one in looks if (one.state in DEFECT) != (one.first_state in DEFECT)][:most]
+    people = User.objects.in_bulk([one.first_author for one in found])
+    for one in found:
+        one.first_author = people.get(one.first_author)
+    return found

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from inspection.models import Delivery, Endpoint, EventType, Unit, User
 
+from .deliveries import happened
 from .endpoint_lease import is_connected
 from .endpoints import TEST_EVENT, visible
 
@@ -68,11 +69,7 @@ def narrowed(
         rows = rows.filter(event__type=type if type in TYPES else "-")
     if about:
         rows = rows.filter(_about(about))
-    if since:
-        rows = rows.filter(created_at__gte=since)
-    if until:
-        rows = rows.filter(created_at__lt=until)
-    return rows
+    return rows.filter(happened(since, until))
 
 
 def _about(text: str) -> Q:

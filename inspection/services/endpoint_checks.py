@@ -1,12 +1,12 @@
-"""What not everybody who may change an endpoint may make of it."""
+"""What an endpoint may be called, and what not everybody who may change one may make of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from inspection import policies
 from inspection.errors import UserError
-from inspection.models import Endpoint, User
+from inspection.models import Endpoint, EventType, User
 
 from .endpoint_kinds import CONTROL
 
@@ -52,3 +52,22 @@ def check_reviewer(user: User | None, options: Mapping[str, Any]) -> None:
             "that never gave them. Leave it empty, or write your own user name.",
             field="reviewer",
         )
+
+
+def checked_name(name: str) -> str:
+    """As it is kept. Raises UserError."""
+    name = " ".join(name.split())
+    if not name or len(name) > 80:
+        raise UserError("bad_name", "Give it a name of 1 to 80 characters.", field="name")
+    return name
+
+
+def checked_types(types: Iterable[str]) -> list[str]:
+    """Each once. Raises UserError for an event that there is none of."""
+    chosen = list(dict.fromkeys(types))
+    for one in chosen:
+        if one not in EventType.values:
+            raise UserError(
+                "unknown_event", "There is no event “{event}”.", event=one, field="event_types"
+            )
+    return chosen

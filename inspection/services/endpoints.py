@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -17,8 +17,8 @@ from inspection import policies
 from inspection.errors import UserError, WrongState
 from inspection.models import (
     Delivery,
+    DeliveryAttempt,
     Endpoint,
-    EventType,
     OutboxEvent,
     Product,
     Role,
@@ -28,7 +28,15 @@ from inspection.sealed import CannotOpen
 
 from .access import require
 from .audit import record
-from .endpoint_checks import check_may_name, check_password, check_reviewer, where
+from .deliveries import happened, tried_since
+from .endpoint_checks import (
+    check_may_name,
+    check_password,
+    check_reviewer,
+    checked_name,
+    checked_types,
+    where,
+)
 from .endpoint_kinds import KINDS
 from .locking import lock_row
 from .notifications import notify
@@ -36,6 +44,7 @@ from .webhook_signing import in_force, new_secret
 
 TEST_EVENT = "endpoint.test"
 OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
+REPLAYED = (Delivery.State.GIVEN_UP, Delivery.State.DELIVERED)
 MOST_REPLAYED = 10_000
 DELETED = "deleted"  # why it is off while it goes
 DELETED_AT_ONCE, DELETE_TRIES = 1_000, 5
@@ -77,10 +86,10 @@ def create(
     shown = new_secret() if kind == Endpoint.Kind.WEBHOOK else ""
     endpoint = Endpoint(
         kind=kind,
-        name=_name(name),
+        name=checked_name(name),
         address=address,
         product=product,
-        event_types=_types(event_types),
+        event_types=checked_types(event_types),
         options=kept,
         created_by=user,
     )
@@ -105,7 +114,7 @@ def edit(
     empty keeps it, where it still goes to the same place as the same user."""
     _require(user, endpoint)
     address, kept = KINDS[endpoint.kind].checked(address, options or {})
-    name, types = _name(name), _types(event_types)
+    name, types = checked_name(name), checked_types(event_types)
     check_password(secret)
     with transaction.atomic():
         lock_row(endpoint)
@@ -255,23 +264,46 @@ def try_now(user: User | None, delivery: Delivery) -> None:
         _write_down(user, "delivery.hurried", delivery.endpoint, {}, event=str(delivery.event_id))
 
 
-def replay_given_up(user: User | None, endpoint: Endpoint, since: datetime) -> int:
-    """Deliver everything once more that was given up and happened since; returns how many."""
+def replay_many(
+    user: User | None, endpoint: Endpoint, *, state: str, since: datetime, until: datetime
+) -> tuple[int, bool]:
+    """Deliver everything once more that happened from `since` until `until` and is in `state`,
+    given up or delivered. What was tried since `until` is left out, so that the same asked again
+    sends nothing twice. Returns how many, the oldest first and at most MOST_REPLAYED, and
+    whether there are more. Raises UserError."""
     _require(user, endpoint)
+    _check_replay(state, since, until)
+    tried = DeliveryAttempt.objects.filter(tried_since(until), delivery=OuterRef("pk"))
+    of_state = Delivery.objects.filter(endpoint=endpoint, state=state)
+    rows = of_state.filter(happened(since, until), ~Exists(tried)).order_by("id")
     with transaction.atomic():
-        rows = Delivery.objects.filter(
-            endpoint=endpoint, state=Delivery.State.GIVEN_UP, created_at__gte=since
-        )
-        keys = list(rows.order_by("event_id").values_list("pk", flat=True)[:MOST_REPLAYED])
+        found = list(rows.values_list("pk", flat=True)[: MOST_REPLAYED + 1])
+        keys = found[:MOST_REPLAYED]
         count = sum(
-            Delivery.objects.filter(pk__in=keys[at : at + 500]).update(**_afresh())
+            of_state.filter(pk__in=keys[at : at + 500]).update(**_afresh())
             for at in range(0, len(keys), 500)
         )
         if count:
-            _write_down(
-                user, "endpoint.replayed", endpoint, {}, since=since.isoformat(), count=count
-            )
-    return count
+            span = {"since": since.isoformat(), "until": until.isoformat()}
+            _write_down(user, "endpoint.replayed", endpoint, {}, state=state, **span, count=count)
+    return count, len(found) > len(keys)
+
+
+def _check_replay(state: str, since: datetime, until: datetime) -> None:
+    if state not in REPLAYED:
+        raise UserError(
+            "bad_state",
+            "Choose what was given up or what was delivered; what waits is on its way already.",
+            field="state",
+        )
+    if since >= until:
+        raise UserError("bad_range", "The end must come after the beginning.", field="until")
+    if until > timezone.now():
+        raise UserError(
+            "not_yet",
+            "The end must not lie in the future: what is tried after it is not sent once more.",
+            field="until",
+        )
 
 
 def send_test(user: User | None, endpoint: Endpoint) -> Delivery:
@@ -342,23 +374,6 @@ def _seen(endpoint: Endpoint) -> dict[str, Any]:
 
 def _first_secret(secret: str) -> list[dict[str, Any]]:
     return [{"secret": secret, "until": None}] if secret else []
-
-
-def _name(name: str) -> str:
-    name = " ".join(name.split())
-    if not name or len(name) > 80:
-        raise UserError("bad_name", "Give it a name of 1 to 80 characters.", field="name")
-    return name
-
-
-def _types(types: Iterable[str]) -> list[str]:
-    chosen = list(dict.fromkeys(types))
-    for one in chosen:
-        if one not in EventType.values:
-            raise UserError(
-                "unknown_event", "There is no event “{event}”.", event=one, field="event_types"
-            )
-    return chosen
 
 
 def _save(endpoint: Endpoint, **how: Any) -> None:

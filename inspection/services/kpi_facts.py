@@ -14,23 +14,28 @@ from . import kpis
 from .kpis import Sums
 
 OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
+# In the order of the fields of `Sums`.
+SUMMED = {
+    f"sum_{name}": Sum(OPPORTUNITIES if name == "opportunities" else name)
+    for name in Sums.__dataclass_fields__
+}
 
 
 def kpi_facts(
-    products: Iterable[UUID], since: datetime, until: datetime, station: Station | None = None
+    products: Iterable[UUID],
+    since: datetime,
+    until: datetime,
+    stations: Collection[Station] | None = None,
 ) -> dict[str, Any]:
-    """`{sums, figures}` of whole hours from `since` until `until` (not included)."""
+    """`{sums, figures}` of whole hours from `since` until `until` (not included). `stations` None:
+    any, and pictures from none."""
     keys = list(products)
     rows = HourlyTally.objects.filter(hour__gte=since, hour__lt=until, viewpoint__product__in=keys)
-    if station:
-        rows = rows.filter(station=station)
-    summed = {
-        f"sum_{name}": Sum(OPPORTUNITIES if name == "opportunities" else name)
-        for name in Sums.__dataclass_fields__
-    }
-    sums = Sums(*(int(value or 0) for value in rows.aggregate(**summed).values()))
-    found = downstream(keys, since, until, [station] if station else None)
-    return {"sums": _told(sums), "figures": _figures(sums, found)}
+    if stations is not None:
+        rows = rows.filter(station__in=stations)
+    sums = Sums(*(int(value or 0) for value in rows.aggregate(**SUMMED).values()))
+    found = downstream(keys, since, until, stations)
+    return {"sums": told(sums), "figures": _figures(sums, found)}
 
 
 def downstream(
@@ -60,7 +65,8 @@ def reported(
     return found.filter(unit__in=here.values("unit"))
 
 
-def _told(sums: Sums) -> dict[str, int]:
+def told(sums: Sums) -> dict[str, int]:
+    """By name, but for what only weighs audits."""
     return {name: n for name, n in asdict(sums).items() if not name.startswith("audit_weight")}
 
 

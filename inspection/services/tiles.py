@@ -54,6 +54,20 @@ def sizes(width: int, height: int) -> list[Size]:
     return found
 
 
+def layout(image: Image) -> list[dict[str, int]]:
+    """Per level its number, its width and height in pixels, and how many tiles it has."""
+    return [
+        {
+            "level": level,
+            "width": width,
+            "height": height,
+            "columns": _count(width),
+            "rows": _count(height),
+        }
+        for level, (width, height) in enumerate(sizes(image.width, image.height))
+    ]
+
+
 def check(image: Image, level: int, x: int, y: int) -> None:
     """Raise NoPicture unless there is such a tile."""
     levels = sizes(image.width, image.height)

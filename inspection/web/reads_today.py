@@ -1,21 +1,15 @@
 """What the Today page reads: sums instead of inspections, in a fixed number of questions."""
 
-from bisect import bisect_right
-from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.functions import TruncDay
-from django.utils import timezone
+from django.db.models import Count, Q, QuerySet, Sum
 
 from inspection import policies
 from inspection.models import (
     TO_VERIFY,
     DatasetImage,
-    DefectTally,
     DriftAlert,
     Escape,
     HourlyTally,
@@ -23,30 +17,17 @@ from inspection.models import (
     ModelVersion,
     User,
 )
-from inspection.services import kpi_facts, kpis, review_queue
+from inspection.services import kpi_facts, kpis, review_queue, tally_sums
 from inspection.services.kpis import Sums
+from inspection.services.tally_sums import Bucket, Side, Span
 
 from .filters import NONE
 from .reads_verify import queue_in
 from .scope import Scope
 
-OPPORTUNITIES = F("inspected") * F("viewpoint__product__opportunities_per_unit")
-# In the order of the fields of `Sums`.
-SUMMED = {
-    f"sum_{name}": Sum(OPPORTUNITIES if name == "opportunities" else name)
-    for name in Sums.__dataclass_fields__
-}
 BY_HOUR = 2  # days; longer periods are shown by day
 COMPARED = 90  # days; longer periods are not compared with the one before
 STREAMS_OF = timedelta(days=14)
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """One hour or day of the trend."""
-
-    begin: datetime
-    sums: Sums
 
 
 @dataclass(frozen=True)
@@ -61,56 +42,24 @@ class Trend:
 
 
 def trend(scope: Scope) -> Trend:
-    """One question for all: putting twenty sums into SQL takes longer than adding them up.
-
-    Hours are put together here: in the night in which the clock is set back, the database
-    cannot tell the second hour of a name from the first.
-    """
+    """One question for the period and the one before."""
     compared = scope.days <= COMPARED
     begin = scope.since - timedelta(days=scope.days) if compared else scope.since
-    day = TruncDay("hour", tzinfo=timezone.get_default_timezone())
-    rows = (
-        HourlyTally.objects.filter(hour__gte=begin, hour__lt=scope.until, **scope.narrowed)
-        .annotate(at=F("hour") if by_hour(scope) else day)
-        .order_by()
-        .values_list("at")
-        .annotate(**SUMMED)
-    )
-    found = [(at, Sums(*map(int, sums))) for at, *sums in rows]
+    hours = by_hour(scope)
+    found = tally_sums.sums_by(Span(begin, scope.until, scope.narrowed), by_hour=hours)
     inside = [(at, sums) for at, sums in found if at >= scope.since]
     earlier = kpis.total(sums for at, sums in found if at < scope.since)
     whole = kpis.total(sums for _, sums in inside)
-    return Trend(_buckets(_times(scope), inside), whole, earlier if compared else None)
+    times = tally_sums.begins(scope.since, scope.until, by_hour=hours)
+    return Trend(tally_sums.buckets(times, inside), whole, earlier if compared else None)
 
 
 def by_hour(scope: Scope) -> bool:
     return scope.days <= BY_HOUR
 
 
-def _buckets(times: list[datetime], found: list[tuple[datetime, Sums]]) -> list[Bucket]:
-    """What was found, each in the last hour or day that had begun by then."""
-    zone, sums = timezone.get_default_timezone(), [Sums() for _ in times]
-    for at, share in found:
-        sums[bisect_right(times, at) - 1] += share
-    return [Bucket(at.astimezone(zone), one) for at, one in zip(times, sums, strict=True)]
-
-
-def _times(scope: Scope) -> list[datetime]:
-    """The begin of each hour, until now, or of each day, in UTC: the plant's clock does not
-    count the hours of a day that has 23 or 25."""
-    if by_hour(scope):
-        begin, end = scope.since.astimezone(UTC), min(scope.until, timezone.now())
-        hours = max(0, (end - begin) // timedelta(hours=1)) + 1
-        times = (begin + timedelta(hours=n) for n in range(hours))
-        return [at for at in times if at < scope.until]
-    zone = timezone.get_default_timezone()
-    first = scope.since.astimezone(zone).replace(tzinfo=None)
-    days = (timezone.make_aware(first + timedelta(days=n), zone) for n in range(scope.days))
-    return [day.astimezone(UTC) for day in days]
-
-
-def _within(rows: QuerySet[Any], scope: Scope) -> QuerySet[Any]:
-    return rows.filter(hour__gte=scope.since, hour__lt=scope.until, **scope.narrowed)
+def _span(scope: Scope) -> Span:
+    return Span(scope.since, scope.until, scope.narrowed)
 
 
 @dataclass(frozen=True)
@@ -135,19 +84,10 @@ class Bar:
 def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     """Confirmed defects by reason, the most frequent first; those without a reason too. The
     last bar is what is left, so that they add up."""
-    rows = (
-        _within(DefectTally.objects.filter(confirmed__gt=0), scope)
-        .order_by()
-        .values_list("reason_code__code", "reason_code__text")
-        .annotate(n=Sum("confirmed"))
-    )
-    by_code: dict[str, list[Any]] = {}
-    for code, text, n in rows:
-        by_code.setdefault(code or "", [text or "", 0])[1] += n
-    ordered = sorted(by_code.items(), key=lambda item: -item[1][1])
-    kept = [(code, text, n, 0) for code, (text, n) in ordered[:most]]
+    ordered = tally_sums.by_reason(_span(scope))
+    kept = [(code, text, n, 0) for code, text, n in ordered[:most]]
     if rest := ordered[most:]:
-        kept.append(("", "", sum(n for _, (_, n) in rest), len(rest)))
+        kept.append(("", "", sum(n for _code, _text, n in rest), len(rest)))
     longest, total = max((bar[2] for bar in kept), default=0), sum(bar[2] for bar in kept)
     so_far, bars = 0, []
     for code, text, n, others in kept:
@@ -156,32 +96,9 @@ def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     return bars
 
 
-class Side(NamedTuple):
-    """A viewpoint, and whose."""
-
-    viewpoint: UUID
-    product: UUID
-    code: str
-    name: str
-
-
 def places(scope: Scope) -> dict[Side, dict[int, tuple[int, int]]]:
     """Calls and confirmed defects by cell, for each viewpoint; the one with most calls first."""
-    rows = (
-        _within(DefectTally.objects.filter(cell__isnull=False), scope)
-        .order_by()
-        .values_list(*OF_A_SIDE, "cell")
-        .annotate(calls=Sum("calls"), confirmed=Sum("confirmed"))
-    )
-    found: dict[Side, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for *side, cell, calls, confirmed in rows:
-        if calls or confirmed:
-            found[Side(*side)][cell] = (calls, confirmed)
-    most = sorted(found, key=lambda side: -sum(calls for calls, _bad in found[side].values()))
-    return {side: found[side] for side in most}
-
-
-OF_A_SIDE = ("viewpoint_id", "viewpoint__product_id", "viewpoint__code", "viewpoint__name")
+    return tally_sums.by_place(_span(scope))
 
 
 def good_picture(viewpoint: UUID) -> UUID | None:

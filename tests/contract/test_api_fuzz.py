@@ -51,7 +51,7 @@ OF_ADDRESS = {
     "viewpoints": ["viewpoint"],
     "stations": ["station"],
     "datasets": ["dataset", "golden"],
-    "images": ["image", "loose"],
+    "images": ["image", "loose", "large"],
     "runs": ["run", "failed", "paused", "done"],
     "retraining_plans": ["plan"],
     "models": ["model", "candidate", "retired"],
@@ -72,7 +72,12 @@ OF_ADDRESS = {
     "notifications": ["notice"],  # not theirs: tests/unit/api/test_api_notifications.py
     "uploads": ["image"],  # no upload of theirs: tests/unit/api/test_api_uploads.py knows those
 }
-OF_NAME = {"image": ["image"], "sample": ["sample"], "item": ["suspect"], "delivery": ["delivery"]}
+OF_NAME = {
+    "image": ["image"],
+    "sample": ["sample"],
+    "item": ["suspect"],
+    "delivery": ["delivery", "queued"],
+}
 OF_BODY = {
     "viewpoint": ["viewpoint"],
     "dataset": ["dataset", "golden"],

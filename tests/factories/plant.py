@@ -183,6 +183,9 @@ def _parts(plant: Plant) -> None:
     rows["passed"] = InspectionFactory(batch=judged, lot=plant.lot, verdict="Passed")
     taken, _ = images.store_image(plant.owner, "passed.png", io.BytesIO(picture(3)))
     InspectionImageFactory(inspection=plant.passed, image=taken)
+    large = picture(4, size=(2100, 40))  # more than a preview shows
+    rows["large"], _ = images.store_image(plant.owner, "large.png", io.BytesIO(large))
+    InspectionImageFactory(inspection=plant.fresh, image=plant.large)
     seen = InspectionImageFactory(inspection=plant.inspection, image=plant.image)
     names = {f"{name}_key": stored(name) for name in ("view", "restored", "heatmap")}
     rows["result"] = ImageResultFactory(picture=seen, **names)
@@ -257,6 +260,7 @@ def _around(plant: Plant) -> None:
     rows["delivery"] = Delivery.objects.create(
         endpoint=endpoint, event=event, state=Delivery.State.GIVEN_UP
     )
+    rows["queued"] = Delivery.objects.create(endpoint=plant.off, event=event)
     DeliveryAttempt.objects.create(delivery=plant.delivery, number=1, status_code=500)
     now = timezone.now()
     rows["drift"] = DriftAlert.objects.create(

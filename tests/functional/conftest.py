@@ -52,6 +52,14 @@ def stack(browser: Browser) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
+def quiet(browser: Browser) -> Iterator[Stack]:
+    """As `stack`, without anybody who does the work that is queued: the walk says what a worker
+    would find (walk_rows.py)."""
+    with Stack(works=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def administrator(stack: Stack, browser: Browser) -> dict[str, Any]:
     """Signs in with the one-time password, chooses an own one; returns the session's cookies."""
     password = stack.one_time_password("anna")

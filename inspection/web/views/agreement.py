@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from inspection.models import InspectionImage, ReviewState, User
+from inspection.models import InspectionImage, ReviewState
 from inspection.services import agreement
 from inspection.services.agreement import Span
 from inspection.web.access import SignedIn
@@ -98,16 +98,12 @@ def _text(rate: agreement.Rate) -> str:
 
 def _disagreements(span: Span) -> list[Any]:
     """The newest second looks that say otherwise, with names and a picture each."""
-    looks = agreement.second_looks(span).select_related("inspection__unit", "author")
-    defect = agreement.DEFECT
-    differ = [one for one in looks[:500] if (one.state in defect) != (one.first_state in defect)]
-    differ = differ[:LISTED]
-    people = User.objects.in_bulk([one.first_author for one in differ])
+    differ = agreement.differing(span, LISTED)
     pictures = InspectionImage.objects.filter(inspection__in=[one.inspection_id for one in differ])
     thumbs = {one.inspection_id: one.image_id for one in pictures.order_by("-index")}
     states = dict(ReviewState.choices)
     for one in differ:
-        one.first_name = people.get(one.first_author, "–")
+        one.first_name = one.first_author or "–"
         one.first_word = states.get(one.first_state, "")
         one.thumb = thumbs.get(one.inspection_id)
     return differ

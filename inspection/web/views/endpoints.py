@@ -112,14 +112,21 @@ def act(request: SignedIn, key: UUID, action: str) -> HttpResponse:
 
 
 def _replay(request: SignedIn, endpoint: Endpoint) -> None:
-    since = _midnight(request.POST.get("since", ""))
+    since, last = (_midnight(request.POST.get(name, "")) for name in ("since", "until"))
     if since is None:
         raise UserError("no_day", "Choose since when.", field="since")
-    count = endpoints.replay_given_up(request.user, endpoint, since)
+    now = timezone.now()
+    until = min(now, last + timedelta(days=1)) if last else now
+    state = request.POST.get("state", Delivery.State.GIVEN_UP)
+    count, more = endpoints.replay_many(
+        request.user, endpoint, state=state, since=since, until=until
+    )
     said = ngettext(
         "%(n)s event is on its way again.", "%(n)s events are on their way again.", count
     )
     messages.success(request, said % {"n": count})
+    if more:
+        messages.info(request, _("There are more: send again to go on."))
 
 
 def _page(request: SignedIn, endpoint: Endpoint, shown: dict[str, Any]) -> HttpResponse:
@@ -138,6 +145,8 @@ def _page(request: SignedIn, endpoint: Endpoint, shown: dict[str, Any]) -> HttpR
         "states": Delivery.State.choices,
         "types": delivery_log.TYPES,
         "overlap": endpoints.OVERLAP_HOURS,
+        "replayed": [(one.value, one.label) for one in endpoints.REPLAYED],
+        "today": timezone.localdate(),
         "yesterday": timezone.localdate() - timedelta(days=1),
         **shown,
     }

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from inspection.models import Batch, Product, Station
 from inspection.services import drift, kpis, products
+from inspection.services.tally_sums import Bucket
 from inspection.services.verdicts import CELLS
 from inspection.web import figures, reads, reads_today
 from inspection.web.access import Rights, SignedIn
@@ -54,7 +55,7 @@ def show(request: SignedIn) -> HttpResponse:
 # --- the trend ---------------------------------------------------------------------------
 
 
-def _trend(scope: Scope, buckets: list[reads_today.Bucket]) -> dict[str, Any]:
+def _trend(scope: Scope, buckets: list[Bucket]) -> dict[str, Any]:
     """The share of called parts with its limits: for the chart, and rows for the table."""
     hours = reads_today.by_hour(scope)
     centre, limits = kpis.p_chart([(b.sums.inspected, b.sums.called) for b in buckets])

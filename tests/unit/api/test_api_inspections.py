@@ -194,7 +194,8 @@ def test_nobody_sees_parts_or_pictures_of_other_products(part) -> None:
     assert ids(theirs.json("GET", "inspections")) == []
     assert ids(theirs.json("GET", "inspections?serial_number=SN1")) == []
     assert ids(theirs.json("GET", "inspections?updated_since=2020-01-01T00:00:00Z")) == []
-    assert ids(theirs.json("GET", f"inspections?viewpoint={part.viewpoint_id}")) == []
+    asked = f"inspections?viewpoint={part.viewpoint_id}"
+    assert theirs.json("GET", asked).json()["code"] == "no_such_viewpoint"
     for address in (at, f"{at}/pictures", f"{at}/pictures/0/view", f"{at}/pictures/0/content"):
         assert theirs.json("GET", address).status_code == 404, address
 

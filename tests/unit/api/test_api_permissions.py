@@ -36,6 +36,7 @@ class Row:
 
 
 KPIS = "kpis?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z"
+AGREEMENT = KPIS.replace("kpis", "agreement")
 WHAT_IF = "models/{model}/operating_points/what_if?alpha_fail=0.05&alpha_review=0.1"
 DAY = {"found_where": "Line 2", "serial_number": "SN1"}
 HOOK = {
@@ -44,6 +45,7 @@ HOOK = {
     "address": "https://mes.plant.example/hook",
     "product": "BOARD-A",
 }
+NIGHT = {"state": "given_up", "since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"}
 MEMBER = {"username": "owner", "product": "BOARD-A", "role": "inspector"}
 DAILY = {
     "product": "BOARD-A",
@@ -63,6 +65,10 @@ TABLE = [
     Row("GET", "", 200),
     Row("GET", "me", 200),
     Row("GET", KPIS, 200),
+    Row("GET", KPIS.replace("kpis", "kpis/trend"), 200),
+    Row("GET", KPIS.replace("kpis", "kpis/reasons"), 200),
+    Row("GET", KPIS.replace("kpis", "kpis/places"), 200),
+    Row("GET", AGREEMENT, 200),
     Row("GET", "products", 200),
     Row("POST", "products", 201, MANAGE, {"code": "N", "name": "N"}),
     Row("GET", "products/{product}", 200),
@@ -101,6 +107,8 @@ TABLE = [
     Row("GET", "images/{image}", 200),
     Row("GET", "images/{image}/content", 200),
     Row("GET", "images/{image}/thumbnail", 200),
+    Row("GET", "images/{image}/tiles", 200),
+    Row("GET", "images/{large}/tiles/0/4/0", 200),
     Row("POST", "uploads", 201, REVIEW, "announcement"),
     Row("GET", "runs", 200),
     Row(
@@ -214,6 +222,10 @@ TABLE = [
         MANAGE,
         below=404,
     ),
+    Row("GET", "endpoints/{endpoint}/deliveries/{delivery}", 200, MANAGE, below=404),
+    Row("POST", "endpoints/{off}/deliveries/{queued}/now", 200, MANAGE, below=404),
+    Row("GET", "endpoints/{endpoint}/standing", 200, MANAGE, below=404),
+    Row("POST", "endpoints/{endpoint}/deliveries/replay", 200, MANAGE, NIGHT, below=404),
     Row("GET", "audit", 200, MANAGE),
     Row("GET", "audit/{event}", 200, MANAGE),
     Row("GET", "users", 200, ADMINISTER, overall=True),
@@ -250,6 +262,8 @@ def _shape(path: str) -> str:
     parts = path.split("/")
     if "pictures" in parts and len(parts) == 5:
         parts[3:] = ["{}", "{}"]
+    if "tiles" in parts and len(parts) == 6:
+        parts[3:] = ["{}", "{}", "{}"]
     return "/".join("{}" if part.startswith("{") else part for part in parts)
 
 

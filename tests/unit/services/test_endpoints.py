@@ -1,7 +1,8 @@
 """Endpoints: who may change them, what is refused, secrets, replays, and what is on record."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -9,7 +10,8 @@ from pytest_django import Settings
 
 from inspection.errors import NotAllowed, UserError, WrongState
 from inspection.models import AuditEvent, Delivery, Endpoint, EventType, User
-from inspection.services import deliveries, endpoints, webhook_signing
+from inspection.services import deliveries, delivery_log, endpoints, webhook_signing
+from inspection.services.endpoints import REPLAYED
 from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
@@ -28,6 +30,12 @@ def administrator() -> User:
 
 def make(user: User | None = None, **fields: Any) -> tuple[Endpoint, str]:
     return endpoints.create(user, **{"kind": "webhook", "name": "MES", "address": URL, **fields})
+
+
+def an_hour() -> dict[str, datetime]:
+    """That has gone by."""
+    now = timezone.now()
+    return {"since": now - timedelta(hours=1), "until": now}
 
 
 def last_event() -> AuditEvent:
@@ -62,7 +70,7 @@ def test_for_all_products_it_takes_an_administrator_for_one_its_engineer(role: s
         endpoints.send_test,
         endpoints.delete,
         lambda user, one: endpoints.replay(user, DeliveryFactory(endpoint=one, state="delivered")),
-        lambda user, one: endpoints.replay_given_up(user, one, timezone.now()),
+        lambda user, one: endpoints.replay_many(user, one, state="given_up", **an_hour()),
         lambda user, one: endpoints.try_now(user, DeliveryFactory(endpoint=one)),
     ]
     for change in changes[:-4] if role == "administrator" else changes:
@@ -192,11 +200,74 @@ def test_everything_given_up_since_a_day_goes_again_in_order() -> None:
     recent = [DeliveryFactory(endpoint=endpoint, state="given_up") for _ in range(3)]
     DeliveryFactory(endpoint=endpoint, state="delivered")
     DeliveryFactory(state="given_up")
-    assert endpoints.replay_given_up(None, endpoint, now - timedelta(days=1)) == 3
+    span = {"since": now - timedelta(days=1), "until": timezone.now()}
+    assert endpoints.replay_many(None, endpoint, state="given_up", **span) == (3, False)
     assert deliveries.due(endpoint) == recent
     old.refresh_from_db()
     assert old.state == State.GIVEN_UP
     assert last_event().after["count"] == 3
+
+
+def test_the_same_replay_asked_again_sends_nothing_twice() -> None:
+    """Neither while it waits, nor after it was tried once more."""
+    endpoint, token = EndpointFactory(), uuid4()
+    Endpoint.objects.filter(pk=endpoint.pk).update(token=token)
+    of = {state: DeliveryFactory(endpoint=endpoint, state=state) for state in REPLAYED}
+    span = an_hour()
+    for state, delivery in of.items():
+        for _ in range(2):
+            count, more = endpoints.replay_many(None, endpoint, state=state, **span)
+        assert (count, more) == (0, False)
+        delivery.refresh_from_db()
+        assert delivery.state == State.WAITING
+        outcome = deliveries.Outcome.ok()
+        if state == State.GIVEN_UP:
+            outcome = deliveries.Outcome.failed("no", final=True)
+        assert deliveries.settle(delivery, outcome, token=token, took_ms=1)
+        delivery.refresh_from_db()
+        assert delivery.state == state
+        assert endpoints.replay_many(None, endpoint, state=state, **span) == (0, False)
+    later = {**span, "until": timezone.now()}
+    assert endpoints.replay_many(None, endpoint, state=State.DELIVERED, **later) == (1, False)
+
+
+def test_a_replay_is_bounded_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "MOST_REPLAYED", 2)
+    endpoint = EndpointFactory()
+    made = [DeliveryFactory(endpoint=endpoint, state="delivered") for _ in range(3)]
+    span = an_hour()
+    assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (2, True)
+    assert deliveries.due(endpoint) == made[:2], "the oldest first"
+    assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (1, False)
+    assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (0, False)
+    after = last_event().after
+    assert (after["state"], after["count"]) == ("delivered", 1)
+    assert after["until"] == span["until"].isoformat()
+
+
+@pytest.mark.parametrize(
+    ("state", "hours", "code", "field"),
+    [
+        ("waiting", (-2, -1), "bad_state", "state"),
+        ("lost", (-2, -1), "bad_state", "state"),
+        ("given_up", (-1, -1), "bad_range", "until"),
+        ("given_up", (-1, 1), "not_yet", "until"),
+    ],
+)
+def test_a_replay_that_means_nothing_names_its_field(
+    state: str, hours: tuple[int, int], code: str, field: str
+) -> None:
+    now = timezone.now()
+    since, until = (now + timedelta(hours=n) for n in hours)
+    with pytest.raises(UserError) as refused:
+        endpoints.replay_many(None, EndpointFactory(), state=state, since=since, until=until)
+    assert (refused.value.code, refused.value.field) == (code, field)
+
+
+def test_the_log_of_a_time_is_read_by_its_keys() -> None:
+    """No index has the time itself: what lies far from it is not read through."""
+    rows = delivery_log.narrowed(Delivery.objects.all(), **an_hour())
+    assert str(rows.query).count('"inspection_delivery"."id"') >= 3  # told, from, until
 
 
 def test_a_test_event_is_for_this_endpoint_alone() -> None:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from inspection.models import Delivery, DeliveryAttempt, Endpoint, User
-from inspection.services import webhook_signing
+from inspection.services import endpoints, webhook_signing
 from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
@@ -175,6 +175,36 @@ def test_buttons_do_what_they_say(client: Client) -> None:
     assert client.post(f"{page}fly/").status_code == 404
     client.post(f"{page}delete/")
     assert not Endpoint.objects.exists()
+
+
+def test_everything_of_some_days_is_sent_again_from_the_page(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = EndpointFactory()
+    page = f"{PAGE}{endpoint.pk}/"
+    made = [DeliveryFactory(endpoint=endpoint, state="delivered") for _ in range(3)]
+    old = DeliveryFactory(
+        endpoint=endpoint, state="delivered", created_at=timezone.now() - timedelta(days=4)
+    )
+    assert 'name="until"' in client.get(page).content.decode()
+    today = timezone.localdate()
+    asked = {"since": today.isoformat(), "until": today.isoformat(), "state": "delivered"}
+    monkeypatch.setattr(endpoints, "MOST_REPLAYED", 2)
+    said = text(client.post(f"{page}replay/", asked, follow=True))
+    assert "2 events are on their way again." in said
+    assert "There are more: send again to go on." in said
+    said = text(client.post(f"{page}replay/", asked, follow=True))
+    assert "1 event is on its way again." in said
+    assert "There are more" not in said
+    assert {one.state for one in Delivery.objects.filter(pk__in=[m.pk for m in made])} == {
+        "waiting"
+    }
+    assert Delivery.objects.get(pk=old.pk).state == "delivered"
+    tomorrow = (today + timedelta(days=2)).isoformat()
+    refused = client.post(f"{page}replay/", {"since": tomorrow}, follow=True)
+    assert "The end must come after the beginning." in text(refused)
+    refused = client.post(f"{page}replay/", {**asked, "state": "waiting"}, follow=True)
+    assert "what waits is on its way already" in text(refused)
 
 
 def test_what_one_may_not_change_does_not_exist() -> None:

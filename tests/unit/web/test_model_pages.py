@@ -262,3 +262,14 @@ def test_the_list_has_the_active_model_first_with_its_lineage(
     assert places[0] < places[1]
     assert "Started by a person" in said
     assert reverse("gate", args=[world.check.pk]) in said
+
+
+def test_who_only_looks_is_offered_no_gate_and_no_lot(
+    world: World, engineer: Client, viewer: Client
+) -> None:
+    lot = world.product.lots.create(code="L-1")
+    Inspection.objects.filter(pk=world.inspection.pk).update(lot=lot)
+    page = reverse("model", args=[world.candidate.pk])
+    for offered in (reverse("gate_start", args=[world.candidate.pk]), 'id="rescore"'):
+        assert offered in text(engineer, page)
+        assert offered not in text(viewer, page)

@@ -57,7 +57,8 @@ addEventListener("storage", (event) => { if (event.key === "kintsugi-locked") lo
 
 // --- keys ---------------------------------------------------------------------------------
 function step(by) {
-  const things = $$("[data-step]");
+  // The closed bell has lines too: what cannot be seen takes no focus, and would hold it back.
+  const things = $$("[data-step]").filter((one) => one.checkVisibility({ visibilityProperty: true }));
   if (!things.length) return;
   const here = things.indexOf(document.activeElement);
   const next = things[Math.min(things.length - 1, Math.max(0, here < 0 ? (by > 0 ? 0 : things.length - 1) : here + by))];

@@ -177,19 +177,38 @@ addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidt
 // --- new results: the page is read again, unless somebody is at work in it ---------------------
 const LOOK_MS = 60_000; // reviews and single parts tell nobody; nobody looks at a hidden page
 const LEAST_MS = 10_000;
-const atWork = () => document.hidden || $("#today:focus-within") || $("#today details[open]") || $("#today .u-over:hover");
+const STILL_MS = 30_000; // who has not moved for so long does not read off a chart
+let moved = -Infinity;
+for (const kind of ["pointermove", "pointerdown", "keydown"])
+  document.addEventListener(kind, () => { moved = performance.now(); }, { passive: true });
+const atWork = () => document.hidden || $("#today details[open]")
+  || $("#today :is(select, input):focus") || performance.now() - moved < STILL_MS;
 
+let asking = false;
 const again = calmly(async () => {
-  if (atWork()) return;
-  const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
-  if (!answer?.ok || answer.redirected || atWork()) return;
-  const fresh = $("#today", new DOMParser().parseFromString(await answer.text(), "text/html"));
-  if (!fresh) return;
+  if (asking || atWork()) return;
+  asking = true; // an answer that takes long must not come after a newer one
+  try {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    if (!answer.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!atWork()) show(fresh);
+  } catch { // the next time asks again
+  } finally {
+    asking = false;
+  }
+}, LEAST_MS);
+
+function show(fresh) {
+  const parts = ["#today", "#today-models"].map((id) => [$(id), $(id, fresh)]);
+  if (parts.some(([here, there]) => !here !== !there)) { location.reload(); return; } // the first results
+  const place = document.activeElement?.closest("#today") && document.activeElement.getAttribute("href");
   charts.forEach((chart) => chart?.destroy());
   charts = [];
-  $("#today").replaceWith(document.adoptNode(fresh));
+  for (const [here, there] of parts) here?.replaceWith(document.adoptNode(there));
   all();
-}, LEAST_MS);
+  if (place) $(`#today [href="${CSS.escape(place)}"]`)?.focus({ preventScroll: true });
+}
 
 if ("grows" in $("#today").dataset) {
   watch(["jobs"], (job) => { if (job.kind === "batch") again(); });
