@@ -12,6 +12,14 @@ from inspection.models import AuditEvent, User
 SYSTEM = "system"
 
 
+def may_read(user: User) -> bool:
+    """Whether `readable` gives anything."""
+    return (
+        policies.can(user, policies.ADMINISTER, None)
+        or policies.products_with(user, policies.MANAGE).exists()
+    )
+
+
 def readable(user: User) -> QuerySet[AuditEvent]:
     """Administrators see everything; who engineers a product, what befell it. Raises NotAllowed
     for others."""

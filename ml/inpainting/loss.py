@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ml import distributed
 from ml.inpainting.model import Restoration
 
 
@@ -35,11 +36,13 @@ def consistency_loss(encoded: Tensor, decoded: Tensor, target: Tensor, mask: Ten
 def feature_loss(restored: Sequence[Tensor], original: Sequence[Tensor]) -> Tensor:
     """Distance of the restored picture's features to the original's, summed over stages.
 
-    The same squared L2 that Eq. 7 later scores by, relative to each stage's own energy, so
-    that no stage outweighs another: what is judged is also what is trained.
+    The same squared L2 that Eq. 7 later scores by, relative to each stage's own energy in the
+    whole batch (of all processes), so that no stage outweighs another: what is judged is also
+    what is trained.
     """
     terms = [
-        (r.float() - o.float()).square().mean() / o.float().square().mean().clamp(min=1e-6)
+        (r.float() - o.float()).square().mean()
+        / distributed.mean(o.float().square().mean()).clamp(min=1e-6)
         for r, o in zip(restored, original, strict=True)
     ]
     return torch.stack(terms).mean()

@@ -42,6 +42,7 @@ DEEDS = (
         (("serial_number", "ROLE-1-L-1"), ("found_where", "Customer")),
     ),
     Deed("/products/{product}/", ".head-actions [href$='/upload/']", "engineer"),
+    Deed("/settings/about/", ".tabs [href$='/settings/audit/']", "engineer"),
     Deed(
         "/models/{candidate}/",
         "[action$='/gate/']",

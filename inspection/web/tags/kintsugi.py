@@ -8,11 +8,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from inspection.models import Inspection, Job
+from inspection.services import audit_trail
 from inspection.web import markup, outlines, words, words_audit
 from inspection.web.limits import per_cent
 
 register = template.Library()
 register.filter("duration", words.duration)
+register.filter("reads_audit_trail", audit_trail.may_read)
 register.filter("score", words.score_text)
 register.filter("stage_word", words.stage_word)
 register.filter("flag_word", words.flag_word)

@@ -56,6 +56,13 @@ def test_who_opens_which_page(world: World, page: str) -> None:
     assert got == dict(zip(ROLES, PAGES[page], strict=True))
 
 
+def test_the_tab_of_the_audit_trail_is_there_for_who_may_open_it(world: World) -> None:
+    users, tab = people(world), f'href="{reverse("settings_audit")}"'
+    for role, opens in zip(ROLES, PAGES["settings_audit"], strict=True):
+        page = signed_in(users[role]).get(reverse("settings_about")).content.decode()
+        assert (tab in page) == (opens == 200), role
+
+
 def test_what_pages_list_is_of_products_that_one_sees(world: World) -> None:
     users = people(world)
     secret = world.product.code
