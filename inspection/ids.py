@@ -6,6 +6,8 @@ from datetime import datetime
 
 import uuid_utils.compat
 
+FIRST_YEAR, LAST_YEAR = 1970, 2999  # that may be asked for: keys know no earlier time
+
 
 def new_id() -> uuid.UUID:
     """Return a new time-ordered key (RFC 9562, version 7)."""

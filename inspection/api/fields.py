@@ -10,8 +10,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from inspection.ids import FIRST_YEAR, LAST_YEAR
+
 BIGGEST = 2**31 - 1
-FIRST_YEAR, LAST_YEAR = 1970, 2999
 LONGEST_OPTION = 500
 
 

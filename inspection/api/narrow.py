@@ -67,6 +67,8 @@ def stations_named(asked: Mapping[str, Any]) -> list[Station] | None:
                 "no_such_station", "There is no station {code}.", code=said, field="station"
             )
         found = found.filter(by)
+        if not found.exists():
+            raise UserError("not_of_line", "The station is none of that line.", field="station")
     return list(found) if line or said else None
 
 

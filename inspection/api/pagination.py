@@ -11,7 +11,7 @@ from rest_framework import exceptions
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.utils.urls import replace_query_param
 
-from .fields import FIRST_YEAR, LAST_YEAR
+from inspection.ids import FIRST_YEAR, LAST_YEAR
 
 PER_PAGE, MOST_PER_PAGE = 50, 500
 

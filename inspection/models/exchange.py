@@ -181,6 +181,9 @@ class Delivery(Keyed):
     attempt = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     delivered_at = models.DateTimeField(null=True, blank=True)
+    replayed_at = models.DateTimeField(
+        null=True, blank=True, help_text="when somebody last had it sent once more"
+    )
 
     class Meta:
         ordering = ("-id",)

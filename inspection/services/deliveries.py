@@ -47,11 +47,6 @@ def happened(since: datetime | None, until: datetime | None) -> Q:
     return found
 
 
-def tried_since(moment: datetime) -> Q:
-    """Tries of then or later, which their keys say too: no index has the time itself."""
-    return Q(created_at__gte=moment, pk__gte=first_id_of(moment - CLOCKS_DIFFER))
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What one try came to."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +17,6 @@ from inspection import policies
 from inspection.errors import UserError, WrongState
 from inspection.models import (
     Delivery,
-    DeliveryAttempt,
     Endpoint,
     OutboxEvent,
     Product,
@@ -28,7 +27,7 @@ from inspection.sealed import CannotOpen
 
 from .access import require
 from .audit import record
-from .deliveries import happened, tried_since
+from .deliveries import happened
 from .endpoint_checks import (
     check_may_name,
     check_password,
@@ -45,7 +44,7 @@ from .webhook_signing import in_force, new_secret
 TEST_EVENT = "endpoint.test"
 OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
 REPLAYED = (Delivery.State.GIVEN_UP, Delivery.State.DELIVERED)
-MOST_REPLAYED = 10_000
+MOST_REPLAYED = 1_000  # what happens meanwhile waits behind them, as its event is younger
 DELETED = "deleted"  # why it is off while it goes
 DELETED_AT_ONCE, DELETE_TRIES = 1_000, 5
 
@@ -268,15 +267,16 @@ def replay_many(
     user: User | None, endpoint: Endpoint, *, state: str, since: datetime, until: datetime
 ) -> tuple[int, bool]:
     """Deliver everything once more that happened from `since` until `until` and is in `state`,
-    given up or delivered. What was tried since `until` is left out, so that the same asked again
-    sends nothing twice. Returns how many, the oldest first and at most MOST_REPLAYED, and
-    whether there are more. Raises UserError."""
+    given up or delivered. What was sent once more since `until` is left out, so that the same
+    asked again sends nothing twice. Returns how many, the oldest first and at most MOST_REPLAYED,
+    and whether there are more. Raises UserError."""
     _require(user, endpoint)
     _check_replay(state, since, until)
-    tried = DeliveryAttempt.objects.filter(tried_since(until), delivery=OuterRef("pk"))
     of_state = Delivery.objects.filter(endpoint=endpoint, state=state)
-    rows = of_state.filter(happened(since, until), ~Exists(tried)).order_by("id")
+    again = Q(replayed_at__gte=until)
+    rows = of_state.filter(happened(since, until)).exclude(again).order_by("id")
     with transaction.atomic():
+        lock_row(endpoint)  # the same asked twice at once: the second sees what the first did
         found = list(rows.values_list("pk", flat=True)[: MOST_REPLAYED + 1])
         keys = found[:MOST_REPLAYED]
         count = sum(
@@ -301,7 +301,7 @@ def _check_replay(state: str, since: datetime, until: datetime) -> None:
     if until > timezone.now():
         raise UserError(
             "not_yet",
-            "The end must not lie in the future: what is tried after it is not sent once more.",
+            "The end must not lie in the future: what is sent once more after it is left out.",
             field="until",
         )
 
@@ -339,6 +339,7 @@ def _afresh() -> dict[str, Any]:
         "attempt": 0,
         "next_attempt_at": timezone.now(),
         "delivered_at": None,
+        "replayed_at": timezone.now(),
     }
 
 

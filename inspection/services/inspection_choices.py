@@ -4,11 +4,11 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from inspection.models import ModelVersion, Product, ReasonCode, Station, User, Viewpoint
 
-from .visible import may_see
+from .visible import may_see, visible
 
 NONE = "none"  # what has no reason, or came from no station
 
@@ -31,9 +31,35 @@ class Choices:
         return [one for one in self._every if one.seen]
 
     @property
+    def _read(self) -> bool:
+        """Whether all were read already, as a page does that offers them. A program that names
+        one product of thousands should not wait for that."""
+        return "_every" in self.__dict__
+
+    @cached_property
     def sees_all(self) -> bool:
         """Then nothing needs be said of viewpoints, and any index may be used."""
-        return len(self.viewpoints) == len(self._every)
+        if self._read:
+            return len(self.viewpoints) == len(self._every)
+        return not Viewpoint.objects.exclude(may_see(self._user, "product")).exists()
+
+    def product_called(self, text: str) -> Product | None:
+        """The one that an address means, by key or code, among those that one may see."""
+        if self._read or not text:
+            return next((one for one in self.products if is_named(one, text)), None)
+        key = key_of(text)
+        named = Q(code__iexact=text)
+        return visible(self._user, Product).filter(named | Q(pk=key) if key else named).first()
+
+    def viewpoints_of(self, product: Product) -> list[Viewpoint]:
+        """Of one that may be seen."""
+        if self._read:
+            return [one for one in self.viewpoints if one.product_id == product.pk]
+        return list(product.viewpoints.order_by("code"))
+
+    def of_seen(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Rows of products that one may see."""
+        return rows if self.sees_all else rows.filter(may_see(self._user, "product"))
 
     @property
     def put_away(self) -> set[UUID]:
@@ -76,8 +102,9 @@ class Choices:
 
 
 def is_named(thing: Any, asked: str) -> bool:
-    """Whether this is meant: by its key, or by the code that the plant gave it."""
-    return bool(asked) and (str(thing.pk) == asked or thing.code.casefold() == asked.casefold())
+    """Whether this is meant: by its key, however it is written, or by the code that the plant
+    gave it."""
+    return bool(asked) and (thing.code.casefold() == asked.casefold() or thing.pk == key_of(asked))
 
 
 def key_of(text: str) -> UUID | None:

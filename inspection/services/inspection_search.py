@@ -55,6 +55,6 @@ def _units(
     by = {name: asked[name] for name in BY_UNIT if asked.get(name) is not None}
     if not by:
         return None
-    seen = [product] if product else choices.products
-    rows = Unit.objects.filter(product__in=seen, **by).order_by()
+    rows = Unit.objects.filter(**by).order_by()
+    rows = rows.filter(product=product) if product else choices.of_seen(rows)
     return tuple(rows.values_list("pk", flat=True)[:MOST_UNITS])

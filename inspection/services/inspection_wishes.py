@@ -1,6 +1,7 @@
 """What a wish for inspections means, by the names of the Defects page: for pages and programs."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from inspection.errors import UserError
@@ -39,17 +40,17 @@ class Wish:
         self.model: ModelVersion | None = None
         self.wanted = self._read()
 
-    @property
+    @cached_property
     def product(self) -> Product | None:
         """The one product that is asked for."""
         asked = self._asked.get("product", "")
-        return next((one for one in self._choices.products if is_named(one, asked)), None)
+        return self._choices.product_called(asked) if asked else None
 
     @property
     def viewpoints(self) -> list[Viewpoint]:
         """Those of the one product that is asked for, or all that one may see."""
-        product, every = self.product, self._choices.viewpoints
-        return [one for one in every if product is None or one.product_id == product.pk]
+        product, choices = self.product, self._choices
+        return choices.viewpoints_of(product) if product else choices.viewpoints
 
     def _read(self) -> Wanted:
         meant = {name: self._asked[name] for name in PLAIN if name in self._asked}
@@ -63,6 +64,10 @@ class Wish:
         if stations is not None:
             chosen = meant.get("stations", stations)
             meant["stations"] = tuple(key for key in chosen if key in set(stations))
+            if not meant["stations"]:
+                self.refused["station"] = UserError(
+                    "not_of_line", "The station is none of that line.", field="station"
+                )
         return Wanted(**self._seen(meant))
 
     def _seen(self, meant: dict[str, Any]) -> dict[str, Any]:
@@ -127,8 +132,8 @@ class Wish:
         return {"models": (self.model.pk,)}
 
     def _lot(self, text: str) -> dict[str, Any]:
-        products = [self.product] if self.product else self._choices.products
-        lots = Lot.objects.filter(code=text, product__in=products)
+        lots = Lot.objects.filter(code=text)
+        lots = lots.filter(product=self.product) if self.product else self._choices.of_seen(lots)
         return {"lots": tuple(lots.values_list("pk", flat=True))}
 
     def _verdict(self, text: str) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from itertools import islice
 from typing import Any
 
+from django.utils import timezone
+from django.utils.translation import gettext_noop as _
+
 from inspection.errors import UserError
 
 from . import kpis, tally_sums
@@ -14,19 +17,18 @@ MOST_REASONS, MOST_SIDES = 100, 100
 
 
 def trend_facts(span: Span, *, by_hour: bool) -> dict[str, Any]:
-    """`{centre, points}` of the p-chart of called parts: whole hours or days of the plant's clock,
-    from the one in which the time begins, until now. Raises UserError for too many."""
-    if (span.until - span.since) / (HOUR if by_hour else DAY) > MOST_POINTS:
-        raise UserError(
-            "too_many_points",
-            "This would be more than {most} points. Ask for a shorter time, or by day.",
-            most=MOST_POINTS,
-            field="until",
-        )
+    """`{centre, points}` of the p-chart of called parts: hours or days of the plant's clock, from
+    the one in which the time begins, until now; the first and the last hold what of them lies in
+    the time. Raises UserError for too many."""
+    until = min(span.until, timezone.now())
+    if (until - span.since) / (HOUR if by_hour else DAY) > MOST_POINTS:
+        few = _("This would be more than {most} points. Ask for a shorter time.")
+        fewer = _("This would be more than {most} points. Ask for a shorter time, or by day.")
+        sentence = fewer if by_hour else few
+        raise UserError("too_many_points", sentence, most=MOST_POINTS, field="until")
     since = tally_sums.begin_of(span.since, by_hour=by_hour)
-    whole = Span(since, span.until, span.narrowed)
-    times = tally_sums.begins(since, span.until, by_hour=by_hour)
-    found = tally_sums.sums_by(whole, by_hour=by_hour) if times else []
+    times = tally_sums.begins(since, until, by_hour=by_hour) if since < until else []
+    found = tally_sums.sums_by(span, by_hour=by_hour) if times else []
     shown = tally_sums.buckets(times, found)
     centre, limits = kpis.p_chart([(one.sums.inspected, one.sums.called) for one in shown])
     points = [

@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
 
 from inspection.errors import NotAllowed, UserError
+from inspection.ids import FIRST_YEAR, LAST_YEAR
 from inspection.models import Delivery, Endpoint
 from inspection.services import delivery_log, endpoints
 from inspection.services.endpoint_kinds import KINDS
@@ -98,7 +99,8 @@ def act(request: SignedIn, key: UUID, action: str) -> HttpResponse:
         endpoints.delete(user, endpoint)
         return redirect("settings_endpoints")
     if action == "replay":
-        _replay(request, endpoint)
+        if left := _replay(request, endpoint):
+            return _page(request, endpoint, left)
     elif action == "enable":
         endpoints.enable(user, endpoint)
     elif action == "disable":
@@ -111,12 +113,15 @@ def act(request: SignedIn, key: UUID, action: str) -> HttpResponse:
     return redirect("endpoint", endpoint.pk)
 
 
-def _replay(request: SignedIn, endpoint: Endpoint) -> None:
+def _replay(request: SignedIn, endpoint: Endpoint) -> dict[str, Any]:
+    """Send everything of some days once more; where there is more, what the form then says."""
     since, last = (_midnight(request.POST.get(name, "")) for name in ("since", "until"))
     if since is None:
         raise UserError("no_day", "Choose since when.", field="since")
-    now = timezone.now()
-    until = min(now, last + timedelta(days=1)) if last else now
+    if last is None:
+        raise UserError("no_day", "Choose until when.", field="until")
+    # What a page offers ends when it was shown, so that pressing again goes on where it ended.
+    until = min(_shown_at(request), last + timedelta(days=1))
     state = request.POST.get("state", Delivery.State.GIVEN_UP)
     count, more = endpoints.replay_many(
         request.user, endpoint, state=state, since=since, until=until
@@ -125,8 +130,20 @@ def _replay(request: SignedIn, endpoint: Endpoint) -> None:
         "%(n)s event is on its way again.", "%(n)s events are on their way again.", count
     )
     messages.success(request, said % {"n": count})
-    if more:
-        messages.info(request, _("There are more: send again to go on."))
+    if not more:
+        return {}
+    messages.info(request, _("There are more: send again to go on."))
+    return {"state": state, "yesterday": since, "today": last, "now": until}
+
+
+def _shown_at(request: SignedIn) -> datetime:
+    """When the page with the form was shown; now where it does not say."""
+    now = timezone.now()
+    try:
+        shown = datetime.fromisoformat(request.POST.get("shown_at", ""))
+    except ValueError:
+        return now
+    return min(shown, now) if shown.tzinfo else now
 
 
 def _page(request: SignedIn, endpoint: Endpoint, shown: dict[str, Any]) -> HttpResponse:
@@ -148,6 +165,8 @@ def _page(request: SignedIn, endpoint: Endpoint, shown: dict[str, Any]) -> HttpR
         "replayed": [(one.value, one.label) for one in endpoints.REPLAYED],
         "today": timezone.localdate(),
         "yesterday": timezone.localdate() - timedelta(days=1),
+        "now": timezone.now(),
+        "state": Delivery.State.GIVEN_UP,
         **shown,
     }
     return _show(request, "show", context)
@@ -232,7 +251,11 @@ def _show(request: SignedIn, page: str, context: dict[str, Any]) -> HttpResponse
 
 
 def _midnight(day: str) -> datetime | None:
+    """None for what is no day, or one that no clock of a plant shows."""
     try:
-        return timezone.make_aware(datetime.combine(date.fromisoformat(day), time.min))
-    except (ValueError, OverflowError):
+        found = date.fromisoformat(day)
+    except ValueError:
         return None
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        return None
+    return timezone.make_aware(datetime.combine(found, time.min))

@@ -19,6 +19,7 @@ from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.unit import UnitFactory
 from tests.factories.user import UserFactory
+from tests.factories.viewpoint import ViewpointFactory
 from tests.unit.web.conftest import signed_in
 from tests.unit.web.test_defects import pairs
 
@@ -91,6 +92,32 @@ def test_what_means_nothing_names_its_field(mes: Program, asked: str, pointer: s
     answer = mes.json("GET", f"inspections?{asked}")
     assert answer.status_code == 422, answer.content
     assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def test_keys_are_read_however_they_are_written(mes: Program, batch: Any) -> None:
+    one = InspectionFactory(batch=batch)
+    product = batch.viewpoint.product.pk
+    for key in (str(product), str(product).upper(), product.hex):
+        assert ids(mes.json("GET", f"inspections?product={key}")) == [str(one.pk)], key
+    for key in (str(batch.viewpoint_id).upper(), batch.viewpoint_id.hex):
+        assert ids(mes.json("GET", f"inspections?viewpoint={key}")) == [str(one.pk)], key
+
+
+def test_the_size_of_the_plant_is_not_read_for_one_part(mes: Program, batch: Any) -> None:
+    """An MES asks for a serial number with every part that comes by."""
+    one = InspectionFactory(batch=batch, unit=UnitFactory(product=batch.viewpoint.product))
+    asked = f"inspections?serial_number={one.unit.serial_number}"
+    path = f"{asked}&product={batch.viewpoint.product.code}"
+    for query in (asked, path):
+        mes.json("GET", query)
+        with CaptureQueriesContext(connection) as before:
+            assert ids(mes.json("GET", query)) == [str(one.pk)]
+        products = [ViewpointFactory().product for _ in range(5)]
+        with CaptureQueriesContext(connection) as after:
+            assert ids(mes.json("GET", query)) == [str(one.pk)]
+        said = " ".join(q["sql"] for q in after.captured_queries)
+        assert len(after) == len(before)
+        assert not any(p.pk.hex in said or str(p.pk) in said for p in products)
 
 
 def test_what_one_may_not_see_is_not_there(batch: Any) -> None:

@@ -9,7 +9,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from inspection.errors import NotAllowed, UserError, WrongState
-from inspection.models import AuditEvent, Delivery, Endpoint, EventType, User
+from inspection.ids import first_id_of
+from inspection.models import AuditEvent, Delivery, DeliveryAttempt, Endpoint, EventType, User
 from inspection.services import deliveries, delivery_log, endpoints, webhook_signing
 from inspection.services.endpoints import REPLAYED
 from tests.factories.exchange import DeliveryFactory, EndpointFactory
@@ -229,6 +230,23 @@ def test_the_same_replay_asked_again_sends_nothing_twice() -> None:
         assert endpoints.replay_many(None, endpoint, state=state, **span) == (0, False)
     later = {**span, "until": timezone.now()}
     assert endpoints.replay_many(None, endpoint, state=State.DELIVERED, **later) == (1, False)
+
+
+def test_what_its_own_tries_reached_after_the_outage_is_sent_again() -> None:
+    """A delivery is given up three days after its event: its last try lies after any `until`."""
+    happened = timezone.now() - sum(deliveries.DELAYS, timedelta()) - timedelta(hours=1)
+    endpoint = EndpointFactory()
+    delivery = DeliveryFactory(
+        endpoint=endpoint, state=State.GIVEN_UP, id=first_id_of(happened), created_at=happened
+    )
+    last = timezone.now() - timedelta(minutes=5)
+    DeliveryAttempt.objects.create(
+        delivery=delivery, number=len(deliveries.DELAYS) + 1, created_at=last
+    )
+    night = {"since": happened - timedelta(hours=6), "until": happened + timedelta(hours=6)}
+    assert endpoints.replay_many(None, endpoint, state=State.GIVEN_UP, **night) == (1, False)
+    Delivery.objects.update(state=State.GIVEN_UP)
+    assert endpoints.replay_many(None, endpoint, state=State.GIVEN_UP, **night) == (0, False)
 
 
 def test_a_replay_is_bounded_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Settings, endpoints: who sees which, a secret that is shown once, the log and its buttons."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -166,7 +167,13 @@ def test_buttons_do_what_they_say(client: Client) -> None:
     assert answer.headers["location"] == reverse("delivery", args=[Delivery.objects.get().pk])
     Delivery.objects.update(state="given_up")
     day = timezone.localdate().isoformat()
-    said = client.post(f"{page}replay/", {"since": day}, follow=True)
+    refused = client.post(f"{page}replay/", {"since": day, "until": "soon"}, follow=True)
+    assert "Choose until when." in text(refused)
+    for days in ({"since": "0001-01-01", "until": day}, {"since": day, "until": "9999-12-31"}):
+        assert "Choose " in text(client.post(f"{page}replay/", days, follow=True))
+        assert client.get(page, days).status_code == 200
+    assert Delivery.objects.get().state == "given_up"
+    said = client.post(f"{page}replay/", {"since": day, "until": day}, follow=True)
     assert "1 event is on its way again." in text(said)
     client.post(f"{page}disable/")
     assert not Endpoint.objects.get().enabled
@@ -190,18 +197,23 @@ def test_everything_of_some_days_is_sent_again_from_the_page(
     today = timezone.localdate()
     asked = {"since": today.isoformat(), "until": today.isoformat(), "state": "delivered"}
     monkeypatch.setattr(endpoints, "MOST_REPLAYED", 2)
-    said = text(client.post(f"{page}replay/", asked, follow=True))
+    said = client.post(f"{page}replay/", asked).content.decode()
     assert "2 events are on their way again." in said
     assert "There are more: send again to go on." in said
+    assert 'value="delivered" selected' in said, "the form asks for the same"
+    # What was sent is delivered by now: the form goes on with the rest all the same.
+    Delivery.objects.filter(state="waiting").update(state="delivered")
+    asked["shown_at"] = re.findall(r'name="shown_at" value="([^"]+)"', said)[0]
     said = text(client.post(f"{page}replay/", asked, follow=True))
     assert "1 event is on its way again." in said
+    Delivery.objects.filter(pk__in=[m.pk for m in made]).update(state="waiting")
     assert "There are more" not in said
     assert {one.state for one in Delivery.objects.filter(pk__in=[m.pk for m in made])} == {
         "waiting"
     }
     assert Delivery.objects.get(pk=old.pk).state == "delivered"
     tomorrow = (today + timedelta(days=2)).isoformat()
-    refused = client.post(f"{page}replay/", {"since": tomorrow}, follow=True)
+    refused = client.post(f"{page}replay/", {**asked, "since": tomorrow}, follow=True)
     assert "The end must come after the beginning." in text(refused)
     refused = client.post(f"{page}replay/", {**asked, "state": "waiting"}, follow=True)
     assert "what waits is on its way already" in text(refused)
