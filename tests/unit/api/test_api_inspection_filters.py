@@ -170,7 +170,7 @@ def test_pages_keep_the_order_that_an_index_gives_and_lead_both_ways(
             answer = mes.json("GET", address.partition("/api/v1/")[2])
         (keys,) = [q["sql"] for q in asked_for if "LIMIT 3" in q["sql"]]
         order = keys.partition("ORDER BY")[2]
-        assert "CAST" in order or order.strip().startswith("1"), keys
+        assert "CAST" in order or "::varchar" in order or order.strip().startswith("1"), keys
         return answer
 
     second = to(first.json()["next"])

@@ -304,7 +304,10 @@ def test_a_line_and_a_station_of_another_line_find_nothing(client: Client, batch
     one, other = StationFactory(line="SMT 1"), StationFactory(line="SMT 2")
     InspectionFactory(batch=batch, station=one)
     InspectionFactory(batch=batch, station=other)
-    assert found(client, line="SMT 1", station=other.code) == set()
+    asked = {"line": "SMT 1", "station": other.code}
+    context = client.get(reverse("defects"), asked).context
+    assert context["page"].rows == []
+    assert context["filters"].problems == {"station": "The station is none of that line."}
 
 
 def test_one_sees_only_ones_own_products(batch: Any) -> None:
