@@ -27,7 +27,7 @@ def trend_facts(span: Span, *, by_hour: bool) -> dict[str, Any]:
         sentence = fewer if by_hour else few
         raise UserError("too_many_points", sentence, most=MOST_POINTS, field="until")
     since = tally_sums.begin_of(span.since, by_hour=by_hour)
-    times = tally_sums.begins(since, until, by_hour=by_hour) if since < until else []
+    times = tally_sums.begins(since, until, by_hour=by_hour) if span.since < until else []
     found = tally_sums.sums_by(span, by_hour=by_hour) if times else []
     shown = tally_sums.buckets(times, found)
     centre, limits = kpis.p_chart([(one.sums.inspected, one.sums.called) for one in shown])

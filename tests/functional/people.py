@@ -14,12 +14,16 @@ WAIT_MS = 20_000
 
 
 @contextmanager
-def signed_in(browser: Browser, stack: Stack, name: str, **look: Any) -> Iterator[Page]:
-    """A page of `name`, who came in by the door; watched, 1440 × 900 unless `look` says so."""
+def signed_in(
+    browser: Browser, stack: Stack, name: str, expected: tuple[int, ...] = (), **look: Any
+) -> Iterator[Page]:
+    """A page of `name`, who came in by the door; watched, but for answers of a status that is
+    `expected`; 1440 × 900 unless `look` says so."""
     look = {"viewport": {"width": 1440, "height": 900}, **look}
     context = browser.new_context(base_url=stack.url, **look)
     context.set_default_timeout(WAIT_MS)
     watcher = Watcher(context, stack.url)
+    watcher.expected.update(expected)
     page = context.new_page()
     page.goto("/accounts/login/")
     page.fill("#id_login", name)
