@@ -170,8 +170,8 @@ class ReplayIn(Strict):
     state = serializers.ChoiceField([state.value for state in endpoints.REPLAYED])
     since = Moment(help_text="what happened from then on")
     until = Moment(
-        help_text="what happened before then, and was not tried since: not in the future. The "
-        "same asked again sends nothing twice"
+        help_text="what happened before then, and was not sent once more since: not in the "
+        "future. The same asked again sends nothing twice"
     )
 
 

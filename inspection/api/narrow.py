@@ -1,15 +1,14 @@
 """Filters that several nouns have: by product, by viewpoint."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from inspection.errors import UserError
 from inspection.models import Product, Station, User
+from inspection.services.inspection_choices import named
 from inspection.services.visible import visible
 
 from .fields import Strict
@@ -27,10 +26,7 @@ class OfViewpoint(OfProduct):
 
 def product_named(user: User, said: str) -> Product:
     """The product that a query or body names by code or key; 422 where there is none to see."""
-    by = Q(code__iexact=said)
-    with suppress(ValueError):
-        by |= Q(pk=UUID(said))
-    found = visible(user, Product).filter(by).first()
+    found = visible(user, Product).filter(named(said)).first()
     if found is None:
         raise UserError(
             "no_such_product", "There is no product {code} here.", code=said, field="product"
@@ -59,14 +55,11 @@ def stations_named(asked: Mapping[str, Any]) -> list[Station] | None:
         if not found.exists():
             raise UserError("no_such_line", "There is no such line.", field="line")
     if said := asked.get("station"):
-        by = Q(code__iexact=said)
-        with suppress(ValueError):
-            by |= Q(pk=UUID(said))
-        if not Station.objects.filter(by).exists():
+        if not Station.objects.filter(named(said)).exists():
             raise UserError(
                 "no_such_station", "There is no station {code}.", code=said, field="station"
             )
-        found = found.filter(by)
+        found = found.filter(named(said))
         if not found.exists():
             raise UserError("not_of_line", "The station is none of that line.", field="station")
     return list(found) if line or said else None

@@ -45,11 +45,9 @@ class Choices:
 
     def product_called(self, text: str) -> Product | None:
         """The one that an address means, by key or code, among those that one may see."""
-        if self._read or not text:
+        if self._read:
             return next((one for one in self.products if is_named(one, text)), None)
-        key = key_of(text)
-        named = Q(code__iexact=text)
-        return visible(self._user, Product).filter(named | Q(pk=key) if key else named).first()
+        return visible(self._user, Product).filter(named(text)).first()
 
     def viewpoints_of(self, product: Product) -> list[Viewpoint]:
         """Of one that may be seen."""
@@ -82,9 +80,7 @@ class Choices:
         codes = ReasonCode.objects.filter(may_see(self._user, "product"))
         if product is not None:
             codes = codes.filter(product=product)
-        named = Q(code__iexact=text)
-        key = key_of(text)
-        found = list(codes.filter(named | Q(pk=key) if key else named).order_by("id"))
+        found = list(codes.filter(named(text)).order_by("id"))
         return [one for one in found if text in (one.code, str(one.pk))] or found
 
     def model(self, text: str) -> ModelVersion | None:
@@ -105,6 +101,12 @@ def is_named(thing: Any, asked: str) -> bool:
     """Whether this is meant: by its key, however it is written, or by the code that the plant
     gave it."""
     return bool(asked) and (thing.code.casefold() == asked.casefold() or thing.pk == key_of(asked))
+
+
+def named(text: str) -> Q:
+    """Rows that `is_named` means."""
+    key = key_of(text)
+    return Q(code__iexact=text) | Q(pk=key) if key else Q(code__iexact=text)
 
 
 def key_of(text: str) -> UUID | None:
