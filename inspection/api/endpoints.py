@@ -179,7 +179,9 @@ class ReplayedOut(serializers.Serializer[Any]):
     replayed = serializers.IntegerField(
         help_text=f"how many are on their way again, at most {endpoints.MOST_REPLAYED} at once"
     )
-    more = serializers.BooleanField(help_text="ask the same again to go on")
+    more = serializers.BooleanField(
+        help_text="ask the same again to go on, once those have arrived: 409 until there is room"
+    )
 
 
 class Endpoints(Nouns[Endpoint]):

@@ -44,7 +44,8 @@ from .webhook_signing import in_force, new_secret
 TEST_EVENT = "endpoint.test"
 OVERLAP_HOURS, LONGEST_OVERLAP_HOURS = 24, 24 * 30
 REPLAYED = (Delivery.State.GIVEN_UP, Delivery.State.DELIVERED)
-MOST_REPLAYED = 1_000  # what happens meanwhile waits behind them, as its event is younger
+# On their way again at one time; what happens meanwhile waits behind them, as its event is younger.
+MOST_REPLAYED = 1_000
 DELETED = "deleted"  # why it is off while it goes
 DELETED_AT_ONCE, DELETE_TRIES = 1_000, 5
 
@@ -268,8 +269,9 @@ def replay_many(
 ) -> tuple[int, bool]:
     """Deliver everything once more that happened from `since` until `until` and is in `state`,
     given up or delivered. What was sent once more since `until` is left out, so that the same
-    asked again sends nothing twice. Returns how many, the oldest first and at most MOST_REPLAYED,
-    and whether there are more. Raises UserError."""
+    asked again sends nothing twice. Returns how many, the oldest first and no more than fit into
+    MOST_REPLAYED on their way at once, and whether there are more. Raises UserError; WrongState
+    where nothing fits."""
     _require(user, endpoint)
     _check_replay(state, since, until)
     of_state = Delivery.objects.filter(endpoint=endpoint, state=state)
@@ -277,8 +279,14 @@ def replay_many(
     rows = of_state.filter(happened(since, until)).exclude(again).order_by("id")
     with transaction.atomic():
         lock_row(endpoint)  # the same asked twice at once: the second sees what the first did
-        found = list(rows.values_list("pk", flat=True)[: MOST_REPLAYED + 1])
-        keys = found[:MOST_REPLAYED]
+        room = MOST_REPLAYED - _on_their_way_again(endpoint)
+        found = list(rows.values_list("pk", flat=True)[: max(room, 0) + 1])
+        if found and room < 1:
+            raise WrongState(
+                "still_replaying",
+                "Those sent once more before are still on their way. Go on when they have arrived.",
+            )
+        keys = found[:room]
         count = sum(
             of_state.filter(pk__in=keys[at : at + 500]).update(**_afresh())
             for at in range(0, len(keys), 500)
@@ -287,6 +295,11 @@ def replay_many(
             span = {"since": since.isoformat(), "until": until.isoformat()}
             _write_down(user, "endpoint.replayed", endpoint, {}, state=state, **span, count=count)
     return count, len(found) > len(keys)
+
+
+def _on_their_way_again(endpoint: Endpoint) -> int:
+    rows = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.WAITING)
+    return rows.filter(replayed_at__isnull=False).count()
 
 
 def _check_replay(state: str, since: datetime, until: datetime) -> None:

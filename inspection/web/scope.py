@@ -95,9 +95,11 @@ class Scope:
 
     @property
     def chosen_stations(self) -> list[Station] | None:
-        """Those of the line or the one that was chosen; None: any, and pictures from none."""
+        """Those of the line or the one that was chosen, none where the one is not of the line;
+        None: any, and pictures from none."""
         if "station" in self.given:
-            return [self.station] if self.station else []
+            one = self.station
+            return [one] if one and self.line in ("", one.line) else []
         if not self.line:
             return None
         return [station for station in self.stations if station.line == self.line]

@@ -132,7 +132,7 @@ def _replay(request: SignedIn, endpoint: Endpoint) -> dict[str, Any]:
     messages.success(request, said % {"n": count})
     if not more:
         return {}
-    messages.info(request, _("There are more: send again to go on."))
+    messages.info(request, _("There are more: send again when these have arrived."))
     return {"state": state, "yesterday": since, "today": last, "now": until}
 
 

@@ -74,8 +74,13 @@ def test_more_than_fits_is_gone_on_with_by_the_same_request(
     for _ in range(3):
         DeliveryFactory(endpoint=endpoint, state="delivered")
     body = {"state": "delivered", **told(an_hour())}
-    said = [again(program, endpoint, body).json() for _ in range(3)]
-    assert [(one["replayed"], one["more"]) for one in said] == [(2, True), (1, False), (0, False)]
+    assert again(program, endpoint, body).json() == {"replayed": 2, "more": True}
+    refused = again(program, endpoint, body)
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "still_replaying"
+    Delivery.objects.filter(state="waiting").update(state="delivered")
+    said = [again(program, endpoint, body).json() for _ in range(2)]
+    assert [(one["replayed"], one["more"]) for one in said] == [(1, False), (0, False)]
 
 
 @pytest.mark.parametrize(

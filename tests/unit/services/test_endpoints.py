@@ -256,6 +256,11 @@ def test_a_replay_is_bounded_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     span = an_hour()
     assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (2, True)
     assert deliveries.due(endpoint) == made[:2], "the oldest first"
+    with pytest.raises(WrongState) as refused:
+        endpoints.replay_many(None, endpoint, state="delivered", **span)
+    assert refused.value.code == "still_replaying"
+    assert last_event().after["count"] == 2, "nothing is written down of what was refused"
+    Delivery.objects.filter(pk=made[0].pk).update(state=State.DELIVERED)
     assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (1, False)
     assert endpoints.replay_many(None, endpoint, state="delivered", **span) == (0, False)
     after = last_event().after

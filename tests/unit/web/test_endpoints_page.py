@@ -199,7 +199,7 @@ def test_everything_of_some_days_is_sent_again_from_the_page(
     monkeypatch.setattr(endpoints, "MOST_REPLAYED", 2)
     said = client.post(f"{page}replay/", asked).content.decode()
     assert "2 events are on their way again." in said
-    assert "There are more: send again to go on." in said
+    assert "There are more: send again when these have arrived." in said
     assert 'value="delivered" selected' in said, "the form asks for the same"
     # What was sent is delivered by now: the form goes on with the rest all the same.
     Delivery.objects.filter(state="waiting").update(state="delivered")

@@ -51,6 +51,7 @@ def test_a_line_is_its_stations() -> None:
     assert scope.chosen_stations == [first]
     assert scope.lines == ["SMT 1", "SMT 2"]
     assert read(f"station={second.code}").chosen_stations == [second]
+    assert read(f"line=SMT+1&station={second.code}").chosen_stations == []
     assert read("station=nothing").chosen_stations == []
 
 
