@@ -1,5 +1,6 @@
 """Endpoints: who may change them, what is refused, secrets, replays, and what is on record."""
 
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from tests.factories.exchange import DeliveryFactory, EndpointFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.product import ProductFactory
 from tests.factories.user import UserFactory
+from tests.threads import at_once
 from webapp.networks import networks
 
 pytestmark = pytest.mark.django_db
@@ -266,6 +268,34 @@ def test_a_replay_is_bounded_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     after = last_event().after
     assert (after["state"], after["count"]) == ("delivered", 1)
     assert after["until"] == span["until"].isoformat()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_replays_at_the_same_time_share_what_may_be_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoints, "MOST_REPLAYED", 2)
+    endpoint = EndpointFactory()
+    for _ in range(6):
+        DeliveryFactory(endpoint=endpoint, state="given_up")
+    span, count, callers = an_hour(), endpoints._on_their_way_again, iter(range(4))
+
+    def slowly(asked: Endpoint) -> int:
+        """Each after the one before has sent its share, but as counted before."""
+        found = count(asked)
+        time.sleep(0.2 * next(callers))
+        return found
+
+    monkeypatch.setattr(endpoints, "_on_their_way_again", slowly)
+
+    def ask() -> int:
+        try:
+            return endpoints.replay_many(None, endpoint, state=State.GIVEN_UP, **span)[0]
+        except WrongState:
+            return 0
+
+    assert sorted(at_once([ask] * 4, threads=4)) == [0, 0, 0, 2]
+    assert Delivery.objects.filter(state="waiting").count() == 2
 
 
 @pytest.mark.parametrize(
