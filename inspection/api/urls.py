@@ -14,6 +14,7 @@ from . import (
     figures,
     images,
     inspections,
+    inspections_csv,
     intakes,
     me,
     models,
@@ -92,6 +93,7 @@ v1: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
     path("reports/<uuid:pk>/mail", mails, name="api-report-mail"),
     path("inspections", inspect, name="api-inspection-list"),  # before the router's: it waits
+    path("inspections.csv", inspections_csv.InspectionsCsv.as_view(), name="api-inspections-csv"),
     path("", include(router.urls)),
 ]
 urlpatterns = [path("api/v1/", include(v1)), re_path(r"^api/", not_found)]
