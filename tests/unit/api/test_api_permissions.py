@@ -68,6 +68,7 @@ TABLE = [
     Row("GET", KPIS.replace("kpis", "kpis/trend"), 200),
     Row("GET", KPIS.replace("kpis", "kpis/reasons"), 200),
     Row("GET", KPIS.replace("kpis", "kpis/places"), 200),
+    Row("GET", KPIS.replace("kpis", "kpis/drift"), 200),
     Row("GET", AGREEMENT, 200),
     Row("GET", "products", 200),
     Row("POST", "products", 201, MANAGE, {"code": "N", "name": "N"}),
