@@ -56,6 +56,16 @@ class Base(APIView):
         """Who asks, by key or session."""
         return cast(User, self.request.user)
 
+    def find(self, model: type[N], key: Any, field: str) -> N:
+        """A row that a body or query names, where the caller may see it; else a 422 there."""
+        found = visible(self.user, model).filter(pk=key).first()
+        if found is None:
+            word = model._meta.verbose_name
+            raise UserError(
+                "no_such_thing", "There is no {word} {key} here.", word=word, key=key, field=field
+            )
+        return found
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Every answer says what is left of the limit; one thing by itself has an ETag."""
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -107,16 +117,6 @@ class Nouns(Base, GenericViewSet, Generic[M]):  # type: ignore[type-arg]
     def visible(self, model: type[N]) -> QuerySet[N]:
         """Rows of another noun that the caller may see."""
         return visible(self.user, model)
-
-    def find(self, model: type[N], key: Any, field: str) -> N:
-        """A row that a body or query names, where the caller may see it; else a 422 there."""
-        found = visible(self.user, model).filter(pk=key).first()
-        if found is None:
-            word = model._meta.verbose_name
-            raise UserError(
-                "no_such_thing", "There is no {word} {key} here.", word=word, key=key, field=field
-            )
-        return found
 
     def retrieve(self, request: Request, pk: Any = None) -> Response:
         return self.tell(self.get_object())

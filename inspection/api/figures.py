@@ -175,11 +175,15 @@ class OfSpan(Base):
         """None: any, and pictures from none."""
         return stations_named(self.query)
 
-    def span(self) -> tally_sums.Span:
+    def narrowed(self) -> dict[str, Any]:
+        """Conditions on rows that have a viewpoint and a station."""
         narrowed: dict[str, Any] = {"viewpoint__product__in": self.products()}
         if (stations := self.stations()) is not None:
             narrowed["station__in"] = stations
-        return tally_sums.Span(self.query["since"], self.query["until"], narrowed)
+        return narrowed
+
+    def span(self) -> tally_sums.Span:
+        return tally_sums.Span(self.query["since"], self.query["until"], self.narrowed())
 
 
 class Kpis(OfSpan):

@@ -9,7 +9,7 @@ from inspection.services import audit_trail
 
 from .base import Nouns
 from .fields import Moment, Strict, Table
-from .narrow import OfViewpoint, of_viewpoint
+from .narrow import OfViewpoint, of_viewpoint, stations_named
 
 
 class StationOut(serializers.ModelSerializer[Station]):
@@ -63,7 +63,9 @@ class DriftAlertOut(serializers.ModelSerializer[DriftAlert]):
         )
 
 
-class DriftQuery(OfViewpoint):
+class AlertQuery(OfViewpoint):
+    line = serializers.CharField(required=False, max_length=80, help_text="all its stations")
+    station = serializers.CharField(required=False, max_length=80, help_text="its code or id")
     open = serializers.BooleanField(required=False, allow_null=True, default=None)
 
 
@@ -73,10 +75,12 @@ class DriftAlerts(Nouns[DriftAlert]):
     noun = "models"
     model = DriftAlert
     serializer_class = DriftAlertOut
-    queries: ClassVar = {"list": DriftQuery}
+    queries: ClassVar = {"list": AlertQuery}
 
     def get_queryset(self) -> Any:
         rows = of_viewpoint(super().get_queryset(), self.user, self.query, "viewpoint")
+        if (stations := stations_named(self.query)) is not None:
+            rows = rows.filter(station__in=stations)
         still = self.query.get("open")
         return rows if still is None else rows.filter(ended_at__isnull=still)
 

@@ -10,10 +10,12 @@ from . import (
     agreement,
     batches,
     datasets,
+    drift,
     endpoints,
     figures,
     images,
     inspections,
+    inspections_csv,
     intakes,
     me,
     models,
@@ -79,6 +81,7 @@ v1: list[URLPattern | URLResolver] = [
     path("kpis/trend", figures.Trend.as_view(), name="api-kpi-trend"),
     path("kpis/reasons", figures.Reasons.as_view(), name="api-kpi-reasons"),
     path("kpis/places", figures.Places.as_view(), name="api-kpi-places"),
+    path("kpis/drift", drift.Drift.as_view(), name="api-kpi-drift"),
     path("agreement", agreement.Agreement.as_view(), name="api-agreement"),
     path("docs/", docs, name="api-docs"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="api-schema"),
@@ -92,6 +95,7 @@ v1: list[URLPattern | URLResolver] = [
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
     path("reports/<uuid:pk>/mail", mails, name="api-report-mail"),
     path("inspections", inspect, name="api-inspection-list"),  # before the router's: it waits
+    path("inspections.csv", inspections_csv.InspectionsCsv.as_view(), name="api-inspections-csv"),
     path("", include(router.urls)),
 ]
 urlpatterns = [path("api/v1/", include(v1)), re_path(r"^api/", not_found)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from inspection.ml_adapter import harmless
@@ -51,6 +52,19 @@ COLUMNS = (
 )
 TITLES = [title for title, _ in COLUMNS]
 FIELDS = [path for _, path in COLUMNS]
+
+
+def answer_of(found: QuerySet[Inspection]) -> StreamingHttpResponse:
+    """The file as an answer, for pages and programs alike."""
+    name = f"inspections-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+    return StreamingHttpResponse(
+        csv_of(found),
+        content_type="text/csv; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
 
 
 async def csv_of(found: QuerySet[Inspection]) -> AsyncIterator[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet
 
 from inspection import policies
 from inspection.models import (
@@ -17,7 +17,8 @@ from inspection.models import (
     ModelVersion,
     User,
 )
-from inspection.services import kpi_facts, kpis, review_queue, tally_sums
+from inspection.services import drift_streams, kpi_facts, kpis, review_queue, tally_sums
+from inspection.services.drift_streams import Stream
 from inspection.services.kpis import Sums
 from inspection.services.tally_sums import Bucket, Side, Span
 
@@ -27,7 +28,6 @@ from .scope import Scope
 
 BY_HOUR = 2  # days; longer periods are shown by day
 COMPARED = 90  # days; longer periods are not compared with the one before
-STREAMS_OF = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def by_hour(scope: Scope) -> bool:
     return scope.days <= BY_HOUR
 
 
-def _span(scope: Scope) -> Span:
+def span(scope: Scope) -> Span:
     return Span(scope.since, scope.until, scope.narrowed)
 
 
@@ -84,7 +84,7 @@ class Bar:
 def reasons(scope: Scope, most: int = 8) -> list[Bar]:
     """Confirmed defects by reason, the most frequent first; those without a reason too. The
     last bar is what is left, so that they add up."""
-    ordered = tally_sums.by_reason(_span(scope))
+    ordered = tally_sums.by_reason(span(scope))
     kept = [(code, text, n, 0) for code, text, n in ordered[:most]]
     if rest := ordered[most:]:
         kept.append(("", "", sum(n for _code, _text, n in rest), len(rest)))
@@ -98,7 +98,7 @@ def reasons(scope: Scope, most: int = 8) -> list[Bar]:
 
 def places(scope: Scope) -> dict[Side, dict[int, tuple[int, int]]]:
     """Calls and confirmed defects by cell, for each viewpoint; the one with most calls first."""
-    return tally_sums.by_place(_span(scope))
+    return tally_sums.by_place(span(scope))
 
 
 def good_picture(viewpoint: UUID) -> UUID | None:
@@ -150,7 +150,7 @@ def waiting(user: User, scope: Scope) -> Waiting:
     return Waiting(found["every"] - found["drawn"], found["drawn"], mine)
 
 
-# What the page says of a model and of an alert: every further column takes time to ask for.
+# What the page says of a model: every further column takes time to ask for.
 OF_A_MODEL = (
     "number",
     "method",
@@ -160,18 +160,6 @@ OF_A_MODEL = (
     "viewpoint__code",
     "viewpoint__name",
     "viewpoint__product__code",
-)
-OF_AN_ALERT = (
-    "viewpoint_id",
-    "station_id",
-    "model_version_id",
-    "began_at",
-    "value",
-    "low",
-    "high",
-    "viewpoint__product__name",
-    "station__name",
-    "station__line",
 )
 
 
@@ -185,49 +173,13 @@ def active_models(scope: Scope, most: int) -> list[ModelVersion]:
     return list(told.order_by("viewpoint__product__code", "viewpoint__code")[:most])
 
 
-@dataclass(frozen=True)
-class Stream:
-    """Parts of one viewpoint at one station, judged by one model."""
-
-    viewpoint: UUID
-    station: UUID | None
-    model: UUID
-    product: UUID
-    code: str
-    side: str
-    parts: int
-
-    @property
-    def key(self) -> str:
-        parts = (self.viewpoint, self.station, self.model)
-        return ".".join("" if part is None else part.hex for part in parts)
-
-
 def streams(scope: Scope) -> list[Stream]:
     """Those in which parts passed lately, the busiest first."""
-    since = max(scope.since, scope.until - STREAMS_OF)
-    rows = (
-        HourlyTally.objects.filter(
-            hour__gte=since, hour__lt=scope.until, scores__gt=0, **scope.narrowed
-        )
-        .order_by()
-        .values_list(
-            "viewpoint_id",
-            "station_id",
-            "model_version_id",
-            "viewpoint__product_id",
-            "viewpoint__code",
-            "viewpoint__name",
-        )
-        .annotate(parts=Sum("scores"))
-    )
-    return sorted((Stream(*row) for row in rows), key=lambda one: (-one.parts, one.key))
+    return drift_streams.streams(span(scope))
 
 
 def open_alerts(scope: Scope) -> list[DriftAlert]:
-    alerts = DriftAlert.objects.filter(ended_at=None, **scope.narrowed)
-    told = alerts.select_related("viewpoint__product", "station").only(*OF_AN_ALERT)
-    return list(told.order_by("began_at"))
+    return drift_streams.open_alerts(scope.narrowed)
 
 
 def last_hour(scope: Scope) -> datetime | None:

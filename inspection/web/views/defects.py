@@ -4,15 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inspection import policies
-from inspection.exchange.inspections_csv import csv_of
+from inspection.exchange.inspections_csv import answer_of
 from inspection.models import Lot, ReviewState
 from inspection.querysets import REVIEWS, wanted_inspections
 from inspection.web import reads_defects as reads
@@ -152,15 +151,7 @@ async def export(request: SignedIn) -> HttpResponseBase:
     filters = await sync_to_async(_filters)(request)
     if filters.problems:
         return HttpResponse("\n".join(filters.problems.values()), "text/plain", status=400)
-    name = f"inspections-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
-    return StreamingHttpResponse(
-        csv_of(wanted_inspections(filters.wanted)),
-        content_type="text/csv; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "X-Content-Type-Options": "nosniff",
-        },
-    )
+    return answer_of(wanted_inspections(filters.wanted))
 
 
 def _filters(request: SignedIn) -> Filters:

@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inspection.models import Batch, Product, Station
-from inspection.services import drift, kpis, products
+from inspection.services import drift, drift_streams, kpis, products
+from inspection.services.drift_streams import MOST_STREAMS, Stream
 from inspection.services.tally_sums import Bucket
 from inspection.services.verdicts import CELLS
 from inspection.web import figures, reads, reads_today
@@ -25,7 +26,6 @@ from inspection.web.next_step import NextStep, next_step
 from inspection.web.scope import Scope
 
 MODELS = 6
-MOST_STREAMS = 60
 
 
 @require_safe
@@ -177,16 +177,11 @@ def _drift(request: SignedIn, scope: Scope) -> dict[str, Any]:
     """The chart of one stream: the one that was asked for, one with an alert, or the busiest."""
     alerts = reads_today.open_alerts(scope)
     streams = reads_today.streams(scope)
-    if not streams:
+    chosen = drift_streams.shown(streams, alerts, request.GET.get("stream", ""))
+    if chosen is None:
         return {"drift": None, "alerts": alerts}
-    alarmed = {(a.viewpoint_id, a.station_id, a.model_version_id) for a in alerts}
-    asked = request.GET.get("stream", "")
-    chosen = next(
-        (s for s in streams if s.key == asked),
-        next((s for s in streams if (s.viewpoint, s.station, s.model) in alarmed), streams[0]),
-    )
-    days = drift.series(chosen.viewpoint, chosen.station, chosen.model, scope.until)
-    return {"alerts": alerts, "drift": _drift_chart(scope, chosen, streams, drift.chart(days))}
+    chart = drift_streams.chart_of(chosen, reads_today.span(scope))
+    return {"alerts": alerts, "drift": _drift_chart(scope, chosen, streams, chart)}
 
 
 def _by_key(scope: Scope) -> dict[UUID, Product]:
@@ -194,13 +189,13 @@ def _by_key(scope: Scope) -> dict[UUID, Product]:
 
 
 def _drift_chart(
-    scope: Scope, chosen: reads_today.Stream, streams: list[reads_today.Stream], chart: drift.Chart
+    scope: Scope, chosen: Stream, streams: list[Stream], chart: drift.Chart
 ) -> dict[str, Any]:
     products = _by_key(scope)
     stations: dict[UUID | None, Station] = {one.pk: one for one in scope.stations}
     sides = {(stream.product, stream.side) for stream in streams}
 
-    def name(stream: reads_today.Stream) -> str:
+    def name(stream: Stream) -> str:
         alone = len([one for one in sides if one[0] == stream.product]) == 1
         side = "" if alone else f" / {stream.side}"
         where = f" · {stations[stream.station]}" if stream.station in stations else ""
@@ -234,7 +229,7 @@ def _drift_chart(
 
 def _stream_url(
     scope: Scope,
-    stream: reads_today.Stream,
+    stream: Stream,
     product: Product,
     stations: dict[UUID | None, Station],
 ) -> str:

@@ -22,7 +22,7 @@ from tests.factories.user import UserFactory
 from tests.unit.web.conftest import signed_in
 
 pytestmark = pytest.mark.django_db
-ADDRESSES = ("kpis", "kpis/trend", "kpis/reasons", "kpis/places")
+ADDRESSES = ("kpis", "kpis/trend", "kpis/reasons", "kpis/places", "kpis/drift")
 
 
 @pytest.fixture
