@@ -220,6 +220,7 @@ CELERY = celery_settings(
 # --- files -----------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env("STATIC_ROOT", default=str(BASE_DIR / "static-root")))
+STATIC_BROTLI = env.bool("STATIC_BROTLI", default=False)
 STATICFILES_DIRS = [BASE_DIR / "webapp" / "static"]
 STORAGES = {
     # Keys name their content, so a second write of a key writes the same bytes.
