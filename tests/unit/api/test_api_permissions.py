@@ -171,6 +171,13 @@ TABLE = [
     Row("GET", "reviews", 200),
     Row("GET", "reviews/{review}", 200),
     Row("POST", "reviews", 201, REVIEW, {"inspection": "{fresh}", "state": "DefectConfirmed"}),
+    Row(
+        "POST",
+        "reviews/bulk",
+        201,
+        REVIEW,
+        {"inspections": ["{fresh}"], "state": "DefectConfirmed"},
+    ),
     Row("POST", "reviews/{review}/undo", 201, MANAGE),
     Row("GET", "reason_codes", 200),
     Row("GET", "reason_codes/{reason}", 200),
