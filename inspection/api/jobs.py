@@ -16,7 +16,7 @@ from .base import Base, Nouns
 from .narrow import OfProduct, product_named
 
 # Where a job is by itself, and where it is stopped. An upload has no address but this.
-PLACES = {
+PLACES: dict[str, tuple[str | None, str]] = {
     "training": ("api-run-detail", "api-run-cancel"),
     "batch": ("api-batch-detail", "api-batch-cancel"),
     "report": ("api-report-detail", "api-report-cancel"),
