@@ -1,5 +1,7 @@
 """What may go wrong in a way that a person can mend. Pages and API show `message`."""
 
+from typing import Any
+
 from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext, override
 
@@ -28,11 +30,27 @@ class UserError(Exception):
         said: Sentence = lazy(self._said, str)()
         return said
 
+    @property
+    def stored(self) -> dict[str, object]:
+        """What `said_again` takes, as JSON; labels among the values stay English."""
+        with override("en"):
+            values = {name: str(value) for name, value in self._values.items()}
+        return {"template": self._template, "values": values, "english": str(self)}
+
     def _said(self) -> str:
-        try:
-            return _filled(gettext(self._template), self._values)
-        except (LookupError, ValueError, TypeError, AttributeError):  # the translation is broken
-            return str(self)
+        return _translated(self._template, self._values, str(self))
+
+
+def said_again(stored: dict[str, Any]) -> str:
+    """A refusal that was kept, in the language of whoever reads it now."""
+    return _translated(stored["template"], stored["values"], stored["english"]) if stored else ""
+
+
+def _translated(template: str, values: dict[str, object], english: str) -> str:
+    try:
+        return _filled(gettext(template), values)
+    except (LookupError, ValueError, TypeError, AttributeError):  # the translation is broken
+        return english
 
 
 def _filled(sentence: str, values: dict[str, object]) -> str:

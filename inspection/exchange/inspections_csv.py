@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
+from inspection.live.exports import Export
 from inspection.ml_adapter import harmless
 from inspection.models import Inspection
 from inspection.services.verdicts import CELLS
@@ -54,11 +55,11 @@ TITLES = [title for title, _ in COLUMNS]
 FIELDS = [path for _, path in COLUMNS]
 
 
-def answer_of(found: QuerySet[Inspection]) -> StreamingHttpResponse:
-    """The file as an answer, for pages and programs alike."""
+def answer_of(found: QuerySet[Inspection], export: Export | None = None) -> StreamingHttpResponse:
+    """The file as an answer, for pages and programs alike; `export` is told how far it is."""
     name = f"inspections-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
     return StreamingHttpResponse(
-        csv_of(found),
+        csv_of(found, export),
         content_type="text/csv; charset=utf-8",
         headers={
             "Content-Disposition": f'attachment; filename="{name}"',
@@ -67,13 +68,13 @@ def answer_of(found: QuerySet[Inspection]) -> StreamingHttpResponse:
     )
 
 
-async def csv_of(found: QuerySet[Inspection]) -> AsyncIterator[str]:
+async def csv_of(found: QuerySet[Inspection], export: Export | None = None) -> AsyncIterator[str]:
     """The file in pieces. On PostgreSQL the rows wait in a server-side cursor.
 
     Not `aiterator()`: over `values_list` it runs the query in the event loop's own thread, which
     Django then forbids. All steps of the generator run in the request's one database thread.
     """
-    pieces = _pieces(found)
+    pieces = _pieces(found, export)
     try:
         while piece := await sync_to_async(lambda: next(pieces, ""))():
             yield piece
@@ -81,11 +82,20 @@ async def csv_of(found: QuerySet[Inspection]) -> AsyncIterator[str]:
         await sync_to_async(lambda: pieces.close())()
 
 
-def _pieces(found: QuerySet[Inspection]) -> Generator[str, None, None]:
-    yield BOM + _lines([TITLES])
-    rows = found.values_list(*FIELDS).iterator(chunk_size=CHUNK)
-    while some := list(islice(rows, CHUNK)):
-        yield _lines([cells(row) for row in some])
+def _pieces(found: QuerySet[Inspection], export: Export | None) -> Generator[str, None, None]:
+    written, whole = 0, False
+    try:
+        yield BOM + _lines([TITLES])
+        rows = found.values_list(*FIELDS).iterator(chunk_size=CHUNK)
+        while some := list(islice(rows, CHUNK)):
+            written += len(some)
+            if export:
+                export.wrote(written)
+            yield _lines([cells(row) for row in some])
+        whole = True
+    finally:
+        if export:
+            export.end(whole=whole)
 
 
 def cells(row: tuple[Any, ...]) -> list[Any]:

@@ -1,6 +1,8 @@
 from django.conf import settings
 from django.db import models
 
+from inspection.errors import said_again
+
 from .base import Keyed
 from .training_run import TrainingRun
 
@@ -33,11 +35,19 @@ class RetrainingPlan(Keyed):
     )
     last_looked_at = models.DateTimeField(null=True, blank=True)
     last_note = models.CharField(
-        max_length=300, blank=True, help_text="why the last turn did not start a run"
+        max_length=300, blank=True, help_text="why the last turn did not start a run, in English"
+    )
+    last_refusal = models.JSONField(
+        default=dict, blank=True, help_text="the same for readers of any language"
     )
     changed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
+
+    @property
+    def note(self) -> str:
+        """Why the last turn did not start a run, in the reader's language."""
+        return said_again(self.last_refusal) or self.last_note
 
     class Meta:
         ordering = ("id",)

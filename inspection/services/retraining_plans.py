@@ -13,7 +13,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy
 
 from inspection import policies
-from inspection.errors import Sentence, UserError
+from inspection.errors import Sentence, UserError, WrongState
 from inspection.models import JobState, RetrainingPlan, TrainingRun, User, Viewpoint
 
 from . import training
@@ -109,8 +109,8 @@ def _take(plan: RetrainingPlan, now: datetime) -> bool:
 
 def _turn(plan: RetrainingPlan, trigger: str) -> TrainingRun | None:
     """Start the run, or write down why there is none."""
-    run, note = None, _why_not(plan)
-    if not note:
+    run, refusal = None, _why_not(plan)
+    if not refusal:
         try:
             run = training.start_run(
                 None,
@@ -121,27 +121,32 @@ def _turn(plan: RetrainingPlan, trigger: str) -> TrainingRun | None:
                 vetting=TrainingRun.Vetting.EXCLUDE,  # nobody is there to be asked
                 trigger=trigger,
             )
-        except UserError as refusal:
-            note = refusal.later
-    fields: dict[str, object] = {"last_note": str(note)[:300]}
+        except UserError as error:
+            refusal = error
+    fields: dict[str, object] = {
+        "last_note": str(refusal)[:300] if refusal else "",
+        "last_refusal": refusal.stored if refusal else {},
+    }
     if run:
         fields["last_run"] = run
     RetrainingPlan.objects.filter(pk=plan.pk).update(**fields)
-    _tell(plan, trigger, run, note)
+    _tell(plan, trigger, run, refusal.later if refusal else "")
     return run
 
 
-def _why_not(plan: RetrainingPlan) -> Sentence:
-    """For whoever is told, in their language; empty where a run can begin."""
+def _why_not(plan: RetrainingPlan) -> UserError | None:
+    """None where a run can begin."""
     if plan.viewpoint.training_runs.filter(state__in=UNDER_WAY).exists():
-        return gettext_lazy("A run was under way already.")
+        return WrongState("under_way", "A run was under way already.")
     new = changes(plan.viewpoint).added.count()
     if new < plan.least_new:
-        few = gettext_lazy(
-            "Only {new} good parts are new since the last model; {least} were asked for."
+        return WrongState(
+            "few_new",
+            "Only {new} good parts are new since the last model; {least} were asked for.",
+            new=new,
+            least=plan.least_new,
         )
-        return format_lazy(few, new=new, least=plan.least_new)
-    return ""
+    return None
 
 
 def _tell(plan: RetrainingPlan, trigger: str, run: TrainingRun | None, note: Sentence) -> None:

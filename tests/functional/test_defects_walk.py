@@ -38,6 +38,20 @@ for n in range(70):
 tallies.recount()
 """
 
+MANY = """
+import django; django.setup()
+from inspection.ids import new_id
+from inspection.models import Inspection
+from tests.factories.inspection import InspectionFactory
+first = InspectionFactory()
+product = first.viewpoint.product
+product.code = "WALK-10"
+product.save()
+fields = {f.attname: getattr(first, f.attname) for f in Inspection._meta.concrete_fields}
+more = [Inspection(**{**fields, "id": new_id()}) for _ in range(2999)]
+Inspection.objects.bulk_create(more, batch_size=100)
+"""
+
 
 @pytest.fixture(scope="module")
 def parts(stack: Stack) -> None:
@@ -121,6 +135,26 @@ def test_the_filter_is_downloaded(page: Page, parts: None) -> None:
     lines = waiting.value.path().read_text("utf-8-sig").splitlines()
     assert len(lines) == 36
     assert all(",Passed," in line for line in lines[1:])
+
+
+def test_a_long_file_is_in_the_status_bar_until_it_is_whole(page: Page, stack: Stack) -> None:
+    stack.run(MANY)
+    page.goto("/defects/?product=WALK-10&view=table")
+    expect(page.locator("#live-word")).to_have_text("Live")
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const bar = document.querySelector("#status-jobs");
+          new MutationObserver(() => said.push(bar.textContent)).observe(bar, {childList: true});
+        }"""
+    )
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="CSV").click()
+    assert len(waiting.value.path().read_text("utf-8-sig").splitlines()) == 3001
+    expect(page.locator("#toasts")).to_contain_text("The CSV is whole: 3,000 rows.")
+    told = page.evaluate("said")
+    assert any("CSV of inspections" in one and "1,000 of 3,000 rows" in one for one in told), told
+    expect(page.locator("#status-jobs")).to_contain_text("Nothing is running.")
 
 
 def test_an_impossible_filter_says_what_would_do(page: Page, parts: None) -> None:

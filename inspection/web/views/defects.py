@@ -6,12 +6,14 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from inspection import policies
 from inspection.exchange.inspections_csv import answer_of
+from inspection.live.exports import Export
 from inspection.models import Lot, ReviewState
 from inspection.querysets import REVIEWS, wanted_inspections
 from inspection.web import reads_defects as reads
@@ -151,7 +153,10 @@ async def export(request: SignedIn) -> HttpResponseBase:
     filters = await sync_to_async(_filters)(request)
     if filters.problems:
         return HttpResponse("\n".join(filters.problems.values()), "text/plain", status=400)
-    return answer_of(wanted_inspections(filters.wanted))
+    found = wanted_inspections(filters.wanted)
+    total = await found.order_by().acount()
+    back = f"{reverse('defects')}?{filters.query()}"
+    return answer_of(found, Export(request.user.pk, total, back))
 
 
 def _filters(request: SignedIn) -> Filters:

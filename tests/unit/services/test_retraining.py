@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from django.utils.translation import override
 
 from inspection.errors import NotAllowed, UserError
 from inspection.models import (
@@ -265,7 +266,21 @@ class TestPlan:
     def test_too_few_new_parts_are_a_note_and_no_run(self, viewpoint: Viewpoint) -> None:
         self.plan(viewpoint)
         assert start_due(self.later()) == []
-        assert "Only 0 good parts are new" in RetrainingPlan.objects.get().last_note
+        plan = RetrainingPlan.objects.get()
+        assert "Only 0 good parts are new" in plan.last_note
+        assert plan.note == plan.last_note
+        with override("zh-hant"):
+            assert plan.note == "自上一個模型以來只有 0 件新良品；要求 2 件。"
+        add_good_parts(viewpoint, 2)
+        assert start_due(self.later(16))
+        assert RetrainingPlan.objects.get().note == ""
+
+    def test_what_was_noted_before_it_had_a_language_is_still_shown(
+        self, viewpoint: Viewpoint
+    ) -> None:
+        self.plan(viewpoint)
+        RetrainingPlan.objects.update(last_note="Too few.")
+        assert RetrainingPlan.objects.get().note == "Too few."
 
     def test_a_run_that_is_under_way_is_not_doubled(self, viewpoint: Viewpoint) -> None:
         self.plan(viewpoint, least_new=0)

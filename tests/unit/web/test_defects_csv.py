@@ -11,6 +11,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 
 from inspection.exchange import inspections_csv
+from inspection.live import exports
 from inspection.ml_adapter import harmless
 from inspection.models import Inspection, Product, ReasonCode, ReviewState
 from inspection.querysets import Wanted, wanted_inspections
@@ -128,6 +129,70 @@ def test_rows_leave_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
         return [piece.count("\r\n") async for piece in inspections_csv.csv_of(found)]
 
     assert run(sizes()) == [1, 10, 10, 5]
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is pushed to the pages of whoever loads the file."""
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        exports, "push_to", lambda user, type, **rest: said.append({"user": user, **rest})
+    )
+    monkeypatch.setattr(exports, "EVERY_S", 0)
+    monkeypatch.setattr(inspections_csv, "CHUNK", 10)
+    return said
+
+
+def test_its_reader_is_told_how_far_it_is(told: list[dict[str, Any]]) -> None:
+    batch = BatchFactory()
+    InspectionFactory.create_batch(25, batch=batch)
+    InspectionFactory()  # of another product
+    user = MembershipFactory(product=batch.viewpoint.product).user
+    client = AsyncClient()
+    client.force_login(user)
+
+    async def download() -> None:
+        answer = await client.get(reverse("defects_csv"), {"verdict": "fail", "x": "1"})
+        assert [piece async for piece in answer]
+
+    Inspection.objects.update(verdict="Failed")
+    run(download())
+    assert [(one["state"], one["rows"]) for one in told] == [
+        ("running", 10),
+        ("running", 20),
+        ("done", 25),
+    ]
+    assert {(one["user"], one["total"], one["url"]) for one in told} == {
+        (user.pk, 25, "/defects/?verdict=fail")
+    }
+    assert [one["fraction"] for one in told] == [0.4, 0.8, 1.0]
+    assert len({one["id"] for one in told}) == 1
+
+
+def test_a_reader_who_goes_away_is_told_so(told: list[dict[str, Any]]) -> None:
+    InspectionFactory.create_batch(25, batch=BatchFactory())
+    user = UserFactory()
+
+    async def leave() -> None:
+        export = exports.Export(user.pk, 25, "/defects/")
+        pieces = inspections_csv.csv_of(wanted_inspections(Wanted()), export)
+        await anext(pieces)
+        await anext(pieces)
+        await pieces.aclose()
+
+    run(leave())
+    assert [(one["state"], one["rows"]) for one in told] == [("running", 10), ("stopped", 10)]
+
+
+def test_a_redis_that_hangs_holds_the_file_back_once(
+    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "SLOW_S", -1.0)
+    export = exports.Export(UserFactory().pk, 100, "/defects/")
+    for rows in (10, 20, 30):
+        export.wrote(rows)
+    export.end(whole=True)
+    assert [(one["state"], one["rows"]) for one in told] == [("running", 10), ("done", 30)]
 
 
 class Endless:

@@ -1,5 +1,5 @@
 // The frame of every page: theme, keys, menus, and the status bar of all running work.
-import { $, $$, duration, getJson, make, percent, say, typing } from "./kit.js";
+import { $, $$, duration, getJson, make, percent, say, tell, typing } from "./kit.js";
 import { heard, watch } from "./live.js";
 
 const actions = {
@@ -83,6 +83,7 @@ const goes = (job) => ["running", "queued", "paused", "cancelling"].includes(job
   || (["open", "scoring"].includes(job.state) && job.fraction !== null && job.fraction < 1); // a batch
 
 function titleOf(job) {
+  if (job.kind === "export") return say("job_export");
   if (job.kind === "upload") return say("job_upload", { place: job.title });
   return job.kind === "training" ? say("job_training", { n: job.number, product: job.title }) : job.title;
 }
@@ -90,7 +91,7 @@ function titleOf(job) {
 function line(job) {
   const parts = [make("a", { href: job.url }, make("b", {}, titleOf(job)))];
   if (job.fraction !== null && job.fraction !== undefined && ["running", "scoring", "open"].includes(job.state))
-    parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, job.kind === "batch" ? say("scored_of", { n: job.scored, total: job.total }) : percent(job.fraction)));
+    parts.push(make("progress", { class: "bar", max: 1, value: job.fraction }), make("span", {}, job.kind === "batch" ? say("scored_of", { n: job.scored, total: job.total }) : job.kind === "export" ? say("rows_of", { n: count(job.rows), total: count(job.total) }) : percent(job.fraction)));
   const word = WORDS[job.state] || (job.eta_s ? say("left", { time: duration(job.eta_s) }) : "");
   if (word) parts.push(make("span", {}, word));
   return make("span", { class: "status-job" }, ...parts);
@@ -110,10 +111,25 @@ function draw() {
   place.replaceChildren(...shown);
 }
 
+const count = (n) => n.toLocaleString(document.documentElement.lang);
+// A file that is written while the browser loads it has no row to ask: what is told of it is all.
+const SILENT_MS = 30000; // then its process is gone
+function hearOfExport(job) {
+  if (job.state === "running") {
+    clearTimeout(jobs.get(job.id)?.silent);
+    jobs.set(job.id, { ...job, silent: setTimeout(() => { jobs.delete(job.id); draw(); }, SILENT_MS) });
+  } else {
+    const seen = jobs.delete(job.id); // a short one is there before it could be told
+    if (job.state === "stopped") tell(say("export_stopped", { n: count(job.rows), total: count(job.total) }));
+    else if (seen) tell(say("export_done", { n: count(job.rows) }), "v-pass", "circle-check");
+  }
+  draw();
+}
+
 async function fetchJobs() {
   try {
     const answer = await getJson(document.body.dataset.running);
-    jobs.clear();
+    for (const [id, job] of jobs) if (job.kind !== "export") jobs.delete(id);
     for (const job of answer.jobs) jobs.set(job.id, job);
     heard(true);
     draw();
@@ -124,5 +140,6 @@ async function fetchJobs() {
 
 if (document.body.dataset.running) {
   watch(["jobs"], (job) => { jobs.set(job.id, job); draw(); }, fetchJobs);
+  watch(["me"], (push) => { if (push.type === "export") hearOfExport(push); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden) fetchJobs(); });
 }

@@ -20,6 +20,7 @@ if (bell) {
     if (shown) show(shown.dataset.unread);
   });
   watch(["me"], (push) => {
+    if (push.type === "export") return; // the status bar's
     if (push.type === "notification") tell(push.title, "v-gold", "bell");
     look();
   });
