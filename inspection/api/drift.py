@@ -114,7 +114,8 @@ class Drift(OfSpan):
 
     def _named(self) -> dict[str, Any]:
         """The viewpoint and the model, where they are asked for and may be seen."""
-        asked, found = self.query, {}
+        asked = self.query
+        found: dict[str, Any] = {}
         if viewpoint := asked.get("viewpoint"):
             found["viewpoint"] = self.find(Viewpoint, viewpoint, "viewpoint")
         if model := asked.get("model"):

@@ -66,7 +66,7 @@ class Me(Base):
 
 
 # What has an address and no list of rows.
-ALONE = ("uploads", "me", "kpis", "agreement", "inspections.csv", "openapi.json")
+ALONE = ("uploads", "me", "kpis", "agreement", "jobs", "inspections.csv", "openapi.json")
 
 
 class Index(Base):

@@ -19,7 +19,7 @@ from inspection.models import (
     ReviewState,
     Viewpoint,
 )
-from inspection.services import escapes, reason_codes, reviews, submissions
+from inspection.services import bulk_reviews, escapes, reason_codes, reviews, submissions
 from inspection.services.submission_fields import HIGHEST_POSITION
 
 from .base import Nouns
@@ -52,11 +52,12 @@ class ReviewQuery(OfProduct):
     until = Moment(required=False, help_text="said before then")
 
 
+TO_SAY = [state for state in ReviewState.values if state != ReviewState.NOT_VERIFIED]
+
+
 class ReviewIn(Strict):
     inspection = serializers.UUIDField()
-    state = serializers.ChoiceField(
-        [state for state in ReviewState.values if state != ReviewState.NOT_VERIFIED]
-    )
+    state = serializers.ChoiceField(TO_SAY)
     reason_code = serializers.CharField(required=False, max_length=40, help_text="of the product")
     comment = serializers.CharField(required=False, max_length=2000, allow_blank=True)
     look = serializers.ChoiceField(Look.values, required=False)
@@ -65,6 +66,41 @@ class ReviewIn(Strict):
         required=False,
         help_text="`verification` as you saw it; 409 where another judged meanwhile",
     )
+
+
+class BulkIn(Strict):
+    inspections = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=bulk_reviews.MOST_AT_ONCE
+    )
+    state = serializers.ChoiceField(TO_SAY)
+    reason_code = serializers.CharField(
+        required=False, max_length=40, help_text="of the product of each part"
+    )
+    comment = serializers.CharField(required=False, max_length=2000, allow_blank=True)
+    seen = serializers.ChoiceField(
+        ReviewState.values,
+        required=False,
+        help_text="`verification` of all of them as you saw it; a part that another judged "
+        "meanwhile is refused",
+    )
+
+
+class RefusedOut(serializers.Serializer[Any]):
+    inspection = serializers.UUIDField()
+    code = serializers.CharField(help_text="as a problem has it: changed_meanwhile, no_verdict, …")
+    detail = serializers.CharField()
+
+
+class BulkOut(serializers.Serializer[Any]):
+    reviews = ReviewOut(many=True, help_text="that were written, in the order of the parts")
+    refused = RefusedOut(many=True, help_text="parts of which nothing was written")
+
+
+FALSE_CALLS = {
+    "inspections": ["0199f0a2-7c1e-7b60-9d0a-3f6a1c2b4d5e"],
+    "state": "DefectRejected",
+    "seen": "NotVerifiedYet",
+}
 
 
 class Reviews(Nouns[Review]):
@@ -116,6 +152,37 @@ class Reviews(Nouns[Review]):
             look=asked.get("look", Look.FIRST),
         )
         return self.tell(review, status.HTTP_201_CREATED)
+
+    @extend_schema(
+        request=BulkIn,
+        responses={201: BulkOut, 200: OpenApiResponse(BulkOut, "Every part was refused")},
+        examples=[OpenApiExample("False calls", FALSE_CALLS, request_only=True)],
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def bulk(self, request: Request) -> Response:
+        """Say the same of many parts, as the page Defects does. One that is not there, that the
+        caller may not judge, or whose product lacks the reason code refuses all. Otherwise each
+        is written or refused on its own, and `refused` says why."""
+        asked = self.asked(BulkIn)
+        parts = bulk_reviews.parts_to_judge(self.user, asked["inspections"])
+        products = {part.viewpoint.product for part in parts}
+        reasons = {one.pk: _reason(one, asked.get("reason_code")) for one in products}
+        for part in parts:
+            part.review_state = asked.get("seen", part.review_state)
+        said = bulk_reviews.record_reviews(
+            self.user,
+            parts,
+            state=asked["state"],
+            reason_of=lambda part: reasons[part.viewpoint.product_id],
+            comment=asked.get("comment", ""),
+        )
+        refused = [
+            {"inspection": part.pk, "code": error.code, "detail": error.message}
+            for part, error in said.refused
+        ]
+        told = {"reviews": ReviewOut(said.written, many=True).data, "refused": refused}
+        code = status.HTTP_201_CREATED if said.written else status.HTTP_200_OK
+        return Response(told, status=code)
 
     @extend_schema(request=None, responses={201: ReviewOut})
     @action(detail=True, methods=["post"])

@@ -17,6 +17,7 @@ from . import (
     inspections,
     inspections_csv,
     intakes,
+    jobs,
     me,
     models,
     notifications,
@@ -70,6 +71,8 @@ POINTS = "models/<uuid:version>/operating_points"
 mails = reports.ReportMails.as_view({"get": "retrieve", "post": "create"})
 CHANGES = "viewpoints/<uuid:viewpoint>/changes"
 changes = retraining.Changes
+UPLOAD_JOB = "jobs/uploads/<uuid:pk>"
+upload_job = jobs.UploadJobs
 docs = login_required(SpectacularSwaggerSplitView.as_view(url_name="api-schema"))
 
 inspect = waits(submissions.Submissions.as_view({"get": "list", "post": "create"}))
@@ -91,6 +94,17 @@ v1: list[URLPattern | URLResolver] = [
     path(f"{CHANGES}/added", changes.as_view({"get": "added"}), name="api-added"),
     path(f"{CHANGES}/left_out", changes.as_view({"get": "left_out"}), name="api-left-out"),
     path(f"{CHANGES}/gone", changes.as_view({"get": "gone"}), name="api-gone"),
+    path("jobs", jobs.Jobs.as_view(), name="api-jobs"),
+    path(
+        f"{UPLOAD_JOB}/cancel",
+        upload_job.as_view({"post": "cancel"}),
+        name="api-job-upload-cancel",
+    ),
+    path(
+        f"{UPLOAD_JOB}/resume",
+        upload_job.as_view({"post": "resume"}),
+        name="api-job-upload-resume",
+    ),
     path("uploads", uploads_of.Uploads.as_view(), name="api-uploads"),
     path("uploads/<uuid:key>", uploads_of.OneUpload.as_view(), name="api-upload"),
     path("reports/<uuid:pk>/mail", mails, name="api-report-mail"),

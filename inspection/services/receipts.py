@@ -1,12 +1,13 @@
 """What becomes of one file: kept and put in its place, already there, or refused; written down."""
 
 import time
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -223,24 +224,52 @@ def receipt_payload(receipt: UploadReceipt | UploadArchive) -> dict[str, Any]:
     }
 
 
+COUNTED: dict[str, Any] = {
+    "done": Count("id"),
+    **{outcome: Count("id", filter=Q(outcome=outcome)) for outcome in Outcome.values},
+}
+PACKED = {
+    "count": Count("id"),
+    "members": Sum("members_total"),
+    "unread": Count("id", filter=Q(members_total=None)),
+}
+
+
 def upload_progress(upload: Upload) -> dict[str, Any]:
     """How far an upload is: done, total, accepted, duplicate, refused, state, closed."""
-    by_outcome = {outcome: Count("id", filter=Q(outcome=outcome)) for outcome in Outcome.values}
-    counts = upload.receipts.aggregate(done=Count("id"), **by_outcome)
-    archives = upload.archives.aggregate(
-        count=Count("id"),
-        members=Sum("members_total"),
-        unread=Count("id", filter=Q(members_total=None)),
-    )
-    single = max((upload.expected_files or 0) - archives["count"], 0)
-    total = single + (archives["members"] or 0) + archives["unread"]
-    state = Upload.objects.values("state", "closed_at").get(pk=upload.pk)
-    return {
-        **counts,
-        "total": max(total, counts["done"]),
-        "state": state["state"],
-        "closed": state["closed_at"] is not None,
-    }
+    return upload_progresses([upload])[upload.pk]
+
+
+def upload_progresses(some: Iterable[Upload]) -> dict[UUID, dict[str, Any]]:
+    """How far each is, by its key, in three questions for all of them."""
+    wanted = {upload.pk: upload for upload in some}
+    if not wanted:
+        return {}
+    received = _by_upload(UploadReceipt.objects.all(), wanted, COUNTED)
+    packed = _by_upload(UploadArchive.objects.all(), wanted, PACKED)
+    states: Any = Upload.objects.filter(pk__in=wanted).order_by()
+    ends = {key: (state, at) for key, state, at in states.values_list("pk", "state", "closed_at")}
+    found = {}
+    for key, upload in wanted.items():
+        counts = received.get(key) or dict.fromkeys(COUNTED, 0)
+        archives = packed.get(key) or dict.fromkeys(PACKED, 0)
+        single = max((upload.expected_files or 0) - archives["count"], 0)
+        total = single + (archives["members"] or 0) + archives["unread"]
+        state, closed_at = ends[key]
+        found[key] = {
+            **counts,
+            "total": max(total, counts["done"]),
+            "state": state,
+            "closed": closed_at is not None,
+        }
+    return found
+
+
+def _by_upload(
+    rows: QuerySet[Any], wanted: Iterable[UUID], counts: Mapping[str, Any]
+) -> dict[UUID, dict[str, Any]]:
+    grouped: Any = rows.filter(upload__in=wanted).order_by().values("upload").annotate(**counts)
+    return {row.pop("upload"): row for row in grouped}
 
 
 def announce(upload: Upload, receipts: list[UploadReceipt], *, now: bool = False) -> bool:

@@ -52,6 +52,7 @@ OF_ADDRESS = {
     "stations": ["station"],
     "datasets": ["dataset", "golden"],
     "images": ["image", "loose", "large"],
+    "jobs": ["drop", "stuck"],
     "runs": ["run", "failed", "paused", "done"],
     "retraining_plans": ["plan"],
     "models": ["model", "candidate", "retired"],

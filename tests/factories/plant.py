@@ -56,6 +56,7 @@ from .review import ReasonCodeFactory
 from .station import StationFactory
 from .training_run import TrainingRunFactory
 from .unit import LotFactory, UnitFactory
+from .upload import UploadArchiveFactory, UploadFactory
 from .user import UserFactory
 from .viewpoint import ViewpointFactory
 
@@ -107,6 +108,9 @@ def _pictures(plant: Plant) -> None:
     pictures.own(plant.owner, plant.loose)
     rows["item"] = DatasetImageFactory(dataset=plant.dataset, image=plant.image)
     DatasetImageFactory(dataset=plant.golden, image=plant.image)
+    for name, state in {"drop": JobState.RUNNING, "stuck": JobState.FAILED}.items():
+        rows[name] = UploadFactory(dataset=plant.dataset, created_by=plant.owner, state=state)
+        UploadArchiveFactory(upload=rows[name])
 
 
 def _runs(plant: Plant) -> None:

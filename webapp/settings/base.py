@@ -295,6 +295,7 @@ SPECTACULAR_SETTINGS = {
         "ResultEnum": "inspection.models.Verdict",
         "VerificationEnum": "inspection.models.ReviewState",
         "PurposeEnum": "inspection.models.Purpose",
+        "ReviewInStateEnum": "inspection.api.reviews.TO_SAY",
         "DeliveryOutStateEnum": "inspection.models.Delivery.State",
         "EndpointKindEnum": "inspection.models.Endpoint.Kind",
         "RunOutPresetEnum": "inspection.models.TrainingRun.Preset",

@@ -11,10 +11,10 @@ from django.views.decorators.http import require_POST
 from inspection.errors import UserError
 from inspection.models import Inspection, ReasonCode, Review, ReviewState
 from inspection.services import reviews
+from inspection.services.bulk_reviews import MOST_AT_ONCE, record_reviews
 from inspection.web import words
 from inspection.web.access import SignedIn, back, explains, find, visible
 
-MOST_AT_ONCE = 200
 MOST_TOLD = 3  # refusals that are said one by one
 
 
@@ -60,15 +60,11 @@ def many(request: SignedIn) -> HttpResponse:
         raise UserError("nothing_picked", "Pick 1 to {most} parts first.", most=MOST_AT_ONCE)
     state, reason = request.POST.get("state", ""), _reason(request)
     found = visible(request.user, Inspection).in_bulk([_uuid(key) for key in picked])
-    done, refused = 0, []
     for inspection in found.values():
         _as_seen(inspection, seen.get(str(inspection.pk), ""))
-        try:
-            reviews.record_review(request.user, inspection, state=state, reason_code=reason)
-            done += 1
-        except UserError as error:
-            refused.append(f"{inspection.unit or inspection.pk}: {error.message}")
-    _tell(request, state, done, refused)
+    said = record_reviews(request.user, found.values(), state=state, reason_of=lambda _part: reason)
+    refused = [f"{part.unit or part.pk}: {error.message}" for part, error in said.refused]
+    _tell(request, state, len(said.written), refused)
     return back(request, "defects")
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from inspection import policies
 from inspection.models import JobState, Lot, Product, Report, ReportSchedule, User
 from inspection.services import report_mail, report_pdf, report_schedules, reports
+from inspection.services.job_lists import MayCancel
 from inspection.web.access import SignedIn, explains, find, visible
 from inspection.web.report_forms import ReportForm, ScheduleForm
 
@@ -173,15 +174,16 @@ def _edited(request: SignedIn) -> ScheduleForm | None:
 
 def _listed(request: SignedIn) -> dict[str, Any]:
     """The newest, or those before the key that was seen last; and what is sent by itself."""
-    roles, after = policies.Roles(request.user), _key(request, "after")
+    may, after = MayCancel(request.user), _key(request, "after")
+    roles = may.roles
     rows = visible(request.user, Report).order_by("-id")
     found = list((rows.filter(pk__lt=after) if after else rows)[: PAGE + 1])
     shown = found[:PAGE]
     for report in shown:
         own = report.requested_by_id == request.user.pk
-        may = own or roles.can(policies.MANAGE, report.product_id)
-        report.may_cancel = may and policies.can_be_cancelled(report)  # type: ignore[attr-defined]
-        report.may_delete = may and report.ended  # type: ignore[attr-defined]
+        report.may_cancel = may.report(report)  # type: ignore[attr-defined]
+        mine = own or roles.can(policies.MANAGE, report.product_id)
+        report.may_delete = mine and report.ended  # type: ignore[attr-defined]
         report.may_mail = roles.can(policies.MANAGE, report.product_id)  # type: ignore[attr-defined]
     schedules = sorted(visible(request.user, ReportSchedule), key=lambda one: not one.enabled)
     for one in schedules:

@@ -1,5 +1,6 @@
 """The file of the page Defects for programs: the same rows and columns, sent while it is read."""
 
+import asyncio
 import csv
 import io
 from typing import Any
@@ -17,6 +18,7 @@ from tests.factories.inspection import InspectionFactory
 from tests.factories.membership import MembershipFactory
 from tests.factories.unit import UnitFactory
 from tests.factories.user import UserFactory
+from webapp.one_thread import Http
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADDRESS = "/api/v1/inspections.csv"
@@ -130,3 +132,37 @@ def test_it_takes_the_scope_of_inspections_and_counts_as_a_request(settings: Any
     client = program()
     assert pieces(client)[0].status_code == 200
     assert pieces(client)[0].status_code == 429
+
+
+def test_the_server_sends_it_in_pieces_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the handler that serves pages and programs, where each request has one thread."""
+    monkeypatch.setattr(inspections_csv, "CHUNK", 10)
+    InspectionFactory.create_batch(25, batch=BatchFactory())
+    key = key_of(UserFactory(role="viewer"), ["inspections:read"])
+    scope = {
+        "type": "http", "method": "GET", "path": ADDRESS, "query_string": b"verdict=called",
+        "headers": [(b"authorization", f"Bearer {key}".encode())],
+        "http_version": "1.1", "scheme": "http", "root_path": "", "server": ("testserver", 80),
+    }  # fmt: skip
+
+    async def ask() -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        asked = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> dict[str, Any]:
+            if message := next(asked, None):
+                return message
+            await asyncio.sleep(3600)
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await Http()(scope, receive, send)
+        return sent
+
+    start, *rest = asyncio.run(ask())
+    assert start["status"] == 200
+    told = [message["body"] for message in rest if message.get("body")]
+    assert [piece.count(b"\r\n") for piece in told] == [1, 10, 10, 5]
+    assert rest[-1].get("more_body", False) is False

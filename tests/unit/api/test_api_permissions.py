@@ -110,6 +110,9 @@ TABLE = [
     Row("GET", "images/{image}/thumbnail", 200),
     Row("GET", "images/{image}/tiles", 200),
     Row("GET", "images/{large}/tiles/0/4/0", 200),
+    Row("GET", "jobs", 200),
+    Row("POST", "jobs/uploads/{drop}/cancel", 200, MANAGE),
+    Row("POST", "jobs/uploads/{stuck}/resume", 409, MANAGE),  # no zip waits any more
     Row("POST", "uploads", 201, REVIEW, "announcement"),
     Row("GET", "runs", 200),
     Row(
@@ -171,6 +174,13 @@ TABLE = [
     Row("GET", "reviews", 200),
     Row("GET", "reviews/{review}", 200),
     Row("POST", "reviews", 201, REVIEW, {"inspection": "{fresh}", "state": "DefectConfirmed"}),
+    Row(
+        "POST",
+        "reviews/bulk",
+        201,
+        REVIEW,
+        {"inspections": ["{fresh}"], "state": "DefectConfirmed"},
+    ),
     Row("POST", "reviews/{review}/undo", 201, MANAGE),
     Row("GET", "reason_codes", 200),
     Row("GET", "reason_codes/{reason}", 200),
