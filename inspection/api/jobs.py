@@ -55,7 +55,7 @@ class JobOut(serializers.Serializer[Any]):
     fraction = serializers.FloatField(allow_null=True, help_text="done of all, where known")
     eta_s = serializers.FloatField(allow_null=True, help_text="seconds until it ends, where known")
     by = serializers.CharField(allow_null=True, help_text="user name; null: nobody, or gone")
-    error = serializers.CharField()  # type: ignore[assignment]
+    error = serializers.CharField()
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     address = serializers.CharField(allow_null=True, help_text="null: an upload has none")

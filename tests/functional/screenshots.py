@@ -22,6 +22,9 @@ PASSWORD = "mended with gold, 1600"
 UNITS = 40
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 QUALITY = 70
+OTHERS = {"badge_and_pin": "/accounts/pin/"}
+SETTLED = ("gate", "model at the gate", "batch_flips", "model_limit_changes")
+LOCK, PIN = "locked_station", "4711x"
 HEAD = """# The pages
 
 Every page at 1440 and 390 pixels, with the demo's own drawings. `make screenshots` takes them anew.
@@ -36,7 +39,7 @@ def main(folder: Path, only: list[str]) -> None:
             executable_path=chromium.find(), args=chromium.ARGUMENTS
         )
         state = first_sign_in(browser, stack.url, one_time)
-        addresses = stack.seed(UNITS)
+        addresses = {**stack.seed(UNITS), **OTHERS, **gate_and_flips(stack)}
         for suffix, (width, height) in SIZES.items():
             context = browser.new_context(
                 base_url=stack.url,
@@ -48,11 +51,15 @@ def main(folder: Path, only: list[str]) -> None:
                 if only and name not in only:
                     continue
                 take(page, address, folder / f"{name}{suffix}.webp")
+            if not only or LOCK in only:
+                lock(page)
+                take(page, "/lock/", folder / f"{LOCK}{suffix}.webp")
+                unlock(page)
             context.close()
         browser.close()
-    if folder == ROOT / "docs" / "screenshots":
-        (ROOT / "docs" / "pages.md").write_text(listed(list(addresses)))
-    print(f"{len(addresses)} pages are in {folder}")
+    if folder.resolve() == ROOT / "docs" / "screenshots":
+        (ROOT / "docs" / "pages.md").write_text(listed([*addresses, LOCK]))
+    print(f"{len(addresses) + 1} pages are in {folder}")
 
 
 def first_sign_in(browser: Browser, url: str, one_time: str) -> object:
@@ -70,6 +77,32 @@ def first_sign_in(browser: Browser, url: str, one_time: str) -> object:
     state = context.storage_state()
     context.close()
     return state
+
+
+def gate_and_flips(stack: Stack) -> dict[str, str]:
+    """A candidate that failed its gate, and a lot that was judged again."""
+    made = stack.ask("settled", code="RELAY-2", seed=9000)
+    return {name.replace(" ", "_"): made[name] for name in SETTLED}
+
+
+def lock(page: Page) -> None:
+    """As somebody at a shared station does who goes away."""
+    page.goto("/accounts/pin/")
+    if not page.get_by_text("A PIN is set.").count():
+        for field, value in (("badge", "1001"), ("pin", PIN), ("pin_again", PIN)):
+            page.fill(f"#id_{field}", value)
+        page.fill("#id_password", PASSWORD)
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("A PIN is set.").wait_for()
+    page.goto("/verify/")
+    page.get_by_role("button", name="Lock, change user").click()
+    page.wait_for_url("**/lock/")
+
+
+def unlock(page: Page) -> None:
+    page.fill("#id_pin", PIN)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 def take(page: Page, address: str, target: Path) -> None:

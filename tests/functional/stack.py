@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from webapp.local import redis, services
 from webapp.local.processes import Child
@@ -107,6 +108,15 @@ class Stack:
         )
         assert not done.returncode, done.stderr
         return done.stdout
+
+    def ask(self, name: str, /, **given: Any) -> Any:
+        """What the function of that name in walk_rows.py returns, called beside the stack."""
+        script = (
+            "import django, json; django.setup()\n"
+            "from tests.functional import walk_rows\n"
+            f"print(json.dumps(walk_rows.{name}(**{given!r}), default=str))"
+        )
+        return json.loads(self.run(script).splitlines()[-1])
 
     def seed(self, units: int = 24) -> dict[str, str]:
         """Rows and pictures of a product with models and a lot, once (seed.py); returns the
