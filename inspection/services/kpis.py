@@ -85,7 +85,8 @@ class Figure:
 
 
 def total(many: Iterable[Sums]) -> Sums:
-    return sum(many, Sums())
+    columns = zip(*(vars(one).values() for one in many), strict=True)
+    return Sums(*map(sum, columns))  # a year of days one by one takes six times as long
 
 
 def ratio(numerator: float, denominator: float, scale: float = 1.0) -> Figure:

