@@ -43,6 +43,22 @@ class Letterbox:
         """Cut (…, S, S) back to the picture's own aspect, (…, height, width)."""
         return square[..., self.rows, self.columns]
 
+    def extended(self, square: Tensor) -> Tensor:
+        """(…, S, S) with the picture's outermost pixels repeated over the padding."""
+        size = square.shape[-1]
+        if (self.width, self.height) == (size, size):
+            return square
+        places = torch.arange(size, device=square.device)
+        rows = places.clamp(self.rows.start, self.rows.stop - 1)
+        columns = places.clamp(self.columns.start, self.columns.stop - 1)
+        return square[..., rows, :][..., columns]
+
+    def padded(self, square: Tensor) -> Tensor:
+        """Bytes (3, S, S) with the padding's grey around the picture."""
+        grey = torch.tensor(PADDING, dtype=torch.uint8).view(3, 1, 1).expand_as(square).clone()
+        grey[:, self.rows, self.columns] = self.crop(square)
+        return grey
+
 
 def letterbox(picture: Image.Image, size: int) -> tuple[NDArray[np.uint8], Letterbox]:
     """The picture in a grey square (size, size, 3) and the box that it covers there."""

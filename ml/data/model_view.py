@@ -18,11 +18,13 @@ from ml.data.letterbox import Letterbox, letterbox, to_tensor
 
 @dataclass(frozen=True)
 class ModelView:
-    """pixels: uint8 (3, S, S); box: the picture's content; transform: (1, 2, 3) or None."""
+    """pixels: uint8 (3, S, S); box: the picture's content; transform: (1, 2, 3) or None; extends:
+    as the aligner's."""
 
     pixels: Tensor
     box: Letterbox
     transform: Tensor | None
+    extends: bool = False
 
     def at(self, picture: Image.Image, size: int) -> Tensor:
         """The same view of the same picture at another size, uint8 (3, size, size)."""
@@ -30,7 +32,8 @@ class ModelView:
             return self.pixels
         if self.transform is None:
             return to_tensor(letterbox(picture, size)[0])
-        return _moved(picture, size, self.transform)
+        large = _large(picture, size, self.extends)
+        return _sampled(large, self.transform, picture.size, size, self.extends)
 
     def back(self, maps: Tensor) -> Tensor:
         """Maps (…, S, S) of this view, brought back to where the picture has them."""
@@ -54,17 +57,23 @@ def model_view(picture: Image.Image, size: int, aligner: Aligner | None) -> Mode
         square, box = letterbox(picture, size)
         return ModelView(to_tensor(square), box, None)
     # Sampled from twice the size: bilinear weights would blur each picture by another amount.
-    large = to_tensor(letterbox(picture, 2 * size)[0]).float().unsqueeze(0) / 255
-    transform = aligner.transforms(F.avg_pool2d(large, 2))
-    pixels = _sampled(large, transform, size)
-    return ModelView(pixels, Letterbox.of(picture.width, picture.height, size), transform)
+    large = _large(picture, size, aligner.extends)
+    transform = aligner.transforms(F.avg_pool2d(large, 2), picture.size)
+    pixels = _sampled(large, transform, picture.size, size, aligner.extends)
+    box = Letterbox.of(picture.width, picture.height, size)
+    return ModelView(pixels, box, transform, aligner.extends)
 
 
-def _moved(picture: Image.Image, size: int, transform: Tensor) -> Tensor:
-    large = to_tensor(letterbox(picture, 2 * size)[0]).float().unsqueeze(0) / 255
-    return _sampled(large, transform, size)
+def _large(picture: Image.Image, size: int, extends: bool) -> Tensor:
+    """(1, 3, 2·size, 2·size) in 0..1."""
+    square, box = letterbox(picture, 2 * size)
+    whole = box.extended(to_tensor(square)) if extends else to_tensor(square)
+    return whole.float().unsqueeze(0) / 255
 
 
-def _sampled(large: Tensor, transform: Tensor, size: int) -> Tensor:
+def _sampled(
+    large: Tensor, transform: Tensor, picture: tuple[int, int], size: int, extends: bool
+) -> Tensor:
     moved = warp(large, transform, size)[0]
-    return (moved * 255).round().clamp(0, 255).to(torch.uint8)
+    pixels = (moved * 255).round().clamp(0, 255).to(torch.uint8)
+    return Letterbox.of(*picture, size).padded(pixels) if extends else pixels

@@ -162,13 +162,19 @@ def seen_picture(
         small = picture.resize((box.width, box.height), Image.Resampling.LANCZOS)
         return Seen(_pixels(small))
     size = size or aligner.template.shape[-1]
-    whole = to_tensor(letterbox(picture, size)[0]).float().unsqueeze(0) / 255
-    transform = aligner.transforms(whole)
+    whole = _square(picture, size, aligner).float().unsqueeze(0) / 255
+    transform = aligner.transforms(whole, picture.size)
     # Sampled from twice the size where that fits: bilinear weights blur by the shift.
     finer = 2 if 4 * edge * edge * 4 <= MOST_BYTES else 1
-    square = to_tensor(letterbox(picture, finer * edge)[0])
+    square = _square(picture, finer * edge, aligner)
     moved = torch.stack([_moved(channel, transform, edge) for channel in square])
     return Seen(box.crop(moved).contiguous(), transform)
+
+
+def _square(picture: Image.Image, size: int, aligner: Aligner) -> Tensor:
+    """Bytes (3, size, size) as the aligner wants them."""
+    square, box = letterbox(picture, size)
+    return box.extended(to_tensor(square)) if aligner.extends else to_tensor(square)
 
 
 def _moved(channel: Tensor, transform: Tensor, edge: int) -> Tensor:

@@ -94,7 +94,7 @@ class Scorer:
         tensors = {k: v.to(target) for k, v in read_tensors(folder, "normalisation").items()}
         decision = Decision.from_json(manifest["decision"], norms_from(tensors))
         aligned = manifest["alignment"]["used"]
-        aligner = Aligner(**read_tensors(folder, "alignment")) if aligned else None
+        aligner = Aligner.of(read_tensors(folder, "alignment")) if aligned else None
         return cls(manifest, _engine(folder, manifest, weights, target), decision, aligner)
 
     def _large(self) -> LargeScorer | None:

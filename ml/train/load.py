@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ml.checkpoints import write_tensors
 from ml.data.alignment import FIT_ON, Aligner, fit
-from ml.data.dataset import load_pictures
+from ml.data.dataset import PictureSet, load_pictures
+from ml.data.letterbox import Letterbox
 from ml.data.pixels import AS_12_BITS, AS_16_BITS
 from ml.data.symmetries import keeps_positions
 from ml.train import splits, tiles
@@ -87,15 +90,27 @@ def _aligner(context: Context, bar: _Bar) -> Aligner | None:
     if not keeps_positions(context.job.symmetries):
         return None
     if state.alignment is None:
-        normals = context.pictures.subset(state.train[:FIT_ON]).floats()
-        aligner, ratio = fit(normals, bar.part(min(FIT_ON, bar.pictures)))
+        aligner, ratio = fit(
+            _extended(context.pictures.subset(state.train[:FIT_ON])),
+            bar.part(min(FIT_ON, bar.pictures)),
+        )
         if aligner:
-            write_tensors(path, {"template": aligner.template})
+            write_tensors(path, aligner.as_tensors())
         state.alignment, state.aligned = round(ratio, 4), aligner is not None
         context.save_state()
         outcome = "are aligned" if aligner else "are not aligned: it would gain too little"
         context.log("info", f"Pictures {outcome} (normals differ {ratio:.2f} × as much after).")
-    return Aligner(**load_file(path)) if state.aligned else None
+    return Aligner.of(load_file(path)) if state.aligned else None
+
+
+def _extended(pictures: PictureSet) -> Tensor:
+    """Pictures (n, 3, S, S) in 0..1 as an aligner sees them."""
+    size = pictures.pixels.shape[-1]
+    found = [
+        Letterbox.of(*its, size).extended(picture)
+        for its, picture in zip(pictures.sizes, pictures.floats(), strict=True)
+    ]
+    return torch.stack(found)
 
 
 def settle_split(context: Context) -> None:

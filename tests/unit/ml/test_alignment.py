@@ -10,8 +10,8 @@ from conftest import part
 from PIL import Image
 from torch import Tensor
 
-from ml.data.alignment import Aligner, fit, identity, inverse, register, warp
-from ml.data.letterbox import letterbox, to_tensor
+from ml.data.alignment import Aligner, extents_of, fit, identity, inverse, register, warp
+from ml.data.letterbox import Letterbox, letterbox, to_tensor
 from ml.data.model_view import model_view
 
 
@@ -98,3 +98,58 @@ def test_views_do_not_depend_on_what_was_seen_before() -> None:
     first = model_view(part(3), 64, aligner)
     model_view(part(4, defect=True), 64, aligner)
     assert torch.equal(first.pixels, model_view(part(3), 64, aligner).pixels)
+
+
+def moved_parts(size: tuple[int, int]) -> list[Image.Image]:
+    """Sixteen pictures of `size` of a part that lies up to three of a hundred pixels off."""
+    width, height = size
+    base = part(0).resize((round(1.3 * width), round(1.3 * height)))
+    left, top = (base.width - width) // 2, (base.height - height) // 2
+    places = [(left + x, top + y) for x in (-3, -1, 1, 3) for y in (-3, -1, 1, 3)]
+    return [base.crop((x, y, x + width, y + height)) for x, y in places]
+
+
+def spread(aligner: Aligner | None, pictures: list[Image.Image]) -> float:
+    """How much the pictures differ from their mean, inside of what they show."""
+    seen = [model_view(one, 64, aligner) for one in pictures]
+    pixels = torch.stack([view.box.crop(view.pixels).float() for view in seen])[..., 4:-4, 4:-4]
+    return float((pixels - pixels.mean(0)).abs().mean())
+
+
+@pytest.mark.parametrize("size", [(96, 96), (96, 64), (64, 96), (96, 84)])
+def test_the_padding_holds_no_picture_back(size: tuple[int, int]) -> None:
+    """The still edge between a picture and its padding is no structure of the part."""
+    pictures = moved_parts(size)
+    box = Letterbox.of(*size, 64)
+    squares = [to_tensor(letterbox(one, 64)[0]).float() / 255 for one in pictures]
+    extended = torch.stack([box.extended(square) for square in squares])
+    aligner, ratio = fit(extended, extents=extents_of([size] * len(pictures)))
+    assert aligner is not None
+    assert ratio < 0.25
+    assert spread(aligner, pictures) < 0.4 * spread(None, pictures)
+
+
+def test_the_padding_stays_grey_around_a_picture_that_moves() -> None:
+    pictures = moved_parts((96, 64))
+    box = Letterbox.of(96, 64, 64)
+    aligner = Aligner(
+        box.extended(to_tensor(letterbox(pictures[5], 64)[0]).float() / 255).mean(0, keepdim=True)
+    )
+    for size in (64, 128):
+        pixels = model_view(pictures[0], 64, aligner).at(pictures[0], size)
+        top = Letterbox.of(96, 64, size).y
+        assert top > 0
+        assert set(pixels[:, :top].unique().tolist()) == {128}
+        assert set(pixels[:, -top:].unique().tolist()) == {128}
+
+
+def test_what_all_square_pictures_show_is_compared_as_ever() -> None:
+    assert extents_of([(96, 96), (64, 64)]) is None
+    wide, square = extents_of([(96, 64), (64, 64)]).tolist()
+    assert (wide, square) == ([1, pytest.approx(2 / 3)], [1, 1])
+
+
+def test_an_aligner_of_before_sees_the_padding_as_it_did() -> None:
+    old = Aligner.of({"template": torch.zeros(1, 64, 64)})
+    new = Aligner.of(Aligner(torch.zeros(1, 64, 64)).as_tensors())
+    assert (old.extends, new.extends) == (False, True)
