@@ -34,4 +34,4 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Pre-train; the exit status is the protocol's."""
     arguments = parser().parse_args(argv)
-    return carry_out(arguments.json, lambda emitter: pretrain(job_of(arguments, emitter), emitter))
+    return carry_out(arguments, lambda emitter: pretrain(job_of(arguments, emitter), emitter))

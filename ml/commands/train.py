@@ -68,7 +68,7 @@ def _zone(text: str) -> list[float]:
 def main(argv: Sequence[str]) -> int:
     """Train; the exit status is the protocol's."""
     arguments = parser().parse_args(argv)
-    return carry_out(arguments.json, lambda emitter: train(_job(arguments, emitter), emitter))
+    return carry_out(arguments, lambda emitter: train(_job(arguments, emitter), emitter))
 
 
 def _job(arguments: argparse.Namespace, emitter: Emitter) -> Job:

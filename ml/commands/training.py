@@ -16,6 +16,8 @@ from ml.presets import PRESETS
 from ml.train.control import Stop
 from ml.train.job import Job, Refused
 
+OR_FEW = " Or use --few: 5 are enough then, for a limit that promises little."
+
 
 def add_options(p: argparse.ArgumentParser, length: str) -> None:
     """Options of every training; `length` says what a budget is spent on."""
@@ -74,14 +76,18 @@ def job_of(arguments: argparse.Namespace, emitter: Emitter, **more: Any) -> Job:
     )
 
 
-def carry_out(as_json: bool, work: Callable[[Emitter], object]) -> int:
+def carry_out(arguments: argparse.Namespace, work: Callable[[Emitter], object]) -> int:
     """Do it; the exit status is the protocol's: 0 done, 2 refused, else why it stopped."""
-    emitter = Emitter(as_json=as_json or not sys.stdout.isatty())
+    emitter = Emitter(as_json=arguments.json or not sys.stdout.isatty())
     try:
         work(emitter)
     except Refused as refused:
         about = {"image": refused.image} if refused.image else {}
-        emitter.emit("error", code=refused.code, message=refused.message, **about)
+        message = refused.message
+        of_a_folder = not getattr(arguments, "job", None)  # a job file's remedy is its writer's
+        if refused.code == "too_few_images" and of_a_folder and not arguments.few:
+            message += OR_FEW
+        emitter.emit("error", code=refused.code, message=message, **about)
         return 2
     except Stop as stop:
         emitter.emit("log", level="info", message=stop.reason)

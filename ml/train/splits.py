@@ -27,10 +27,11 @@ class Split:
     calibration: list[str]
 
 
-def calibration_count(usable: int, large: bool = False) -> int:
+def calibration_count(usable: int, large: bool = False, few: bool = False) -> int:
     """20 % of the normals, at least 40; of pictures that are looked at through tiles at most 60.
-    Where there are fewer than 60 in all, a third of them."""
-    if usable < MIN_USABLE:
+    Where there are fewer than 60 in all, a third of them; with `few` also up to 120, so that of
+    60 two thirds are learned from, as of 59."""
+    if usable < (3 * MIN_CALIBRATION if few else MIN_USABLE):
         return max(1, usable // 3)
     count = max(MIN_CALIBRATION, round(0.2 * usable))
     return min(count, MOST_LARGE_CALIBRATION) if large else count
@@ -75,7 +76,7 @@ def draw(ids: Sequence[str], seed: int, large: bool = False, few: bool = False) 
 
     check_enough(len(ids), few)
     shuffled = sorted(ids, key=rank)
-    calibration = calibration_count(len(ids), large)
+    calibration = calibration_count(len(ids), large, few)
     held_out = 0
     if len(ids) >= HELD_OUT_FROM:
         held_out = min(HELD_OUT_MOST, round(HELD_OUT_SHARE * len(ids)))
@@ -98,7 +99,7 @@ def without(
     train = [i for i in split.train if i not in excluded]
     held_out = [i for i in split.held_out if i not in excluded]
     calibration = [i for i in split.calibration if i not in excluded]
-    wanted = calibration_count(len(train) + len(held_out) + len(calibration), large)
+    wanted = calibration_count(len(train) + len(held_out) + len(calibration), large, few)
     missing = max(0, wanted - len(calibration))
     calibration, held_out = calibration + held_out[:missing], held_out[missing:]
     least = (1, MIN_FEW - 1) if few else (MIN_CALIBRATION, MIN_TRAIN)

@@ -133,6 +133,19 @@ def test_pretraining_alone_gives_an_encoder_that_training_starts_from(
 
 
 @pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_a_small_set_is_told_how_it_can_be_used_all_the_same(
+    command: str, tmp_path: Path, capsys: Capture
+) -> None:
+    write_parts(tmp_path / "data", 12)
+    arguments = [command, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), *TINY]
+    assert main([*arguments, "--json"]) == 2
+    refused = events(capsys)[-1]
+    assert refused["code"] == "too_few_images"
+    assert "add 48 more" in str(refused["message"])
+    assert "--few" in str(refused["message"])
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
 def test_resume_refuses_a_folder_without_a_run(
     command: str, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,25 @@ Capture = pytest.CaptureFixture[str]
 Parts = list[dict[str, str]]
 
 
-@pytest.mark.parametrize(("usable", "calibration"), [(5, 1), (12, 4), (59, 19)])
+@pytest.mark.parametrize(("usable", "calibration"), [(5, 1), (12, 4), (59, 19), (60, 20), (99, 33)])
 def test_a_third_of_few_pictures_calibrates(usable: int, calibration: int) -> None:
     ids = [str(n) for n in range(usable)]
     split = splits.draw(ids, 1, few=True)
     assert (len(split.calibration), len(split.train)) == (calibration, usable - calibration)
     assert not split.held_out
     assert sorted([*split.train, *split.calibration]) == sorted(ids)
-    with pytest.raises(Refused, match=f"{60 - usable} more"):
-        splits.draw(ids, 1)
+    if usable < 60:
+        with pytest.raises(Refused, match=f"{60 - usable} more"):
+            splits.draw(ids, 1)
+    else:
+        assert len(splits.draw(ids, 1).calibration) == 40, "what a plant is promised"
+
+
+def test_no_picture_more_makes_the_training_set_much_smaller() -> None:
+    learned = [
+        len(splits.draw([str(n) for n in range(u)], 1, few=True).train) for u in range(5, 300)
+    ]
+    assert all(b >= a - 12 for a, b in itertools.pairwise(learned)), "12 are held out from 100 on"
 
 
 def test_four_are_too_few_for_anything() -> None:
