@@ -11,6 +11,7 @@ published (`Data/Images/Normal`, `Data/Images/Anomaly`) is divided by its `split
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import os
 from collections import Counter
@@ -284,7 +285,43 @@ def checked(data: BenchSet) -> tuple[BenchSet, list[str]]:
             f"{without} of {len(defects)} defective test pictures of {data.name} have no mask in "
             f"ground_truth/<kind of defect>; pixel AUROC and AUPRO {rest}."
         )
-    return replace(data, test=test, left_out=tuple(left_out)), said
+    return replace(data, test=test, left_out=tuple(left_out)), said + _copies(data)
+
+
+def _copies(data: BenchSet) -> list[str]:
+    """Sentences on files that are there more than once, which flatter what is measured on them."""
+    learned = _same_bytes(data.train)
+    firsts = {path for path, first in learned.items() if first is None}
+    again = [(path, first) for path, first in learned.items() if first]
+    tested = _same_bytes([*sorted(firsts), *(one.path for one in data.test)])
+    seen = [(one.path, tested[one.path]) for one in data.test if tested[one.path] in firsts]
+    said = []
+    for pairs, what, why in (
+        (seen, "test pictures", "a score of what was learned says nothing of other parts"),
+        (again, "training pictures", "a limit that is set on copies promises too much"),
+    ):
+        if pairs:
+            (one, other), more = pairs[0], len(pairs)
+            said.append(
+                f"{more} {what} of {data.name} are copies of training pictures (the first: {one} "
+                f"and {other}): {why}. Take them out."
+            )
+    return said
+
+
+def _same_bytes(paths: Sequence[Path]) -> dict[Path, Path | None]:
+    """For each file the first before it that holds the same bytes, None where there is none. Read
+    are only those of the same length."""
+    lengths = {path: path.stat().st_size for path in paths}
+    often = Counter(lengths.values())
+    first: dict[bytes, Path] = {}
+    found: dict[Path, Path | None] = {}
+    for path in paths:
+        found[path] = None
+        if often[lengths[path]] > 1:
+            known = first.setdefault(hashlib.sha256(path.read_bytes()).digest(), path)
+            found[path] = known if known != path else None
+    return found
 
 
 def _trouble(mask: Path, width: int, height: int) -> str:

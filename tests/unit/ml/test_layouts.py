@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,19 @@ def test_damaged_test_pictures_and_masks_show_before_a_training(tmp_path: Path) 
     cut_off(root / "test/good/2.png")
     with pytest.raises(BenchError, match=r"too few .* good/2\.png"):
         checked(read_set(root))
+
+
+def test_copies_of_what_was_learned_are_told(tmp_path: Path) -> None:
+    root = board(tmp_path / "a")
+    learned = root / "train" / "good" / "0.png"
+    shutil.copy(learned, root / "train" / "good" / "7.png")
+    shutil.copy(learned, root / "test" / "good" / "8.png")
+    shutil.copy(root / "test" / "good" / "1.png", root / "test" / "good" / "9.png")  # no harm done
+    seen, again = checked(read_set(root))[1]
+    assert "1 test pictures of a are copies of training pictures" in seen
+    assert f"{root / 'test/good/8.png'} and {learned}" in seen
+    assert "1 training pictures of a are copies of training pictures" in again
+    assert f"{root / 'train/good/7.png'} and {learned}" in again
 
 
 def test_a_bench_says_once_what_is_wrong_with_a_set(
