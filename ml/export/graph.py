@@ -113,7 +113,7 @@ def masked_aggregate(found: Tensor, content: Tensor, how: str) -> Tensor:
     count = inside.sum()
     values = torch.where(inside, found.flatten(), torch.finfo(found.dtype).min)
     if how == "max":
-        return values.amax()
+        return values.amax(0)  # onnxscript knows none without a dimension
     if how == "mean":
         return torch.where(inside, values, 0.0).sum() / count
     share = float(how.removeprefix("top").removesuffix("%")) / 100

@@ -77,7 +77,7 @@ def test_a_finished_row_says_everything(table: Path) -> None:
     for row in rows.values():
         assert set(row) >= KEYS
         assert (row["dataset"], row["seed"], row["preset"]) == ("demo", 1, "tiny")
-        assert (row["n_normals"], row["n_defects"], row["n_calibration"]) == (8, 8, 40)
+        assert (row["n_normals"], row["n_defects"], row["n_calibration"]) == (8, 8, 20)
         assert row["budget_minutes"] is None
         assert row["steps"] == 4
         assert 0 < row["pixel_auroc"] <= 1
@@ -134,7 +134,7 @@ def test_nothing_is_vetted_and_calibration_normals_are_not_scored_again(
         show=lambda shown: None,
     )  # fmt: skip
     assert set(opened) == {one.path for one in data.test}
-    assert {len(scores) for scores in found.calibration.values()} == {40}
+    assert {len(scores) for scores in found.calibration.values()} == {20}
     assert found.calibration.keys() == found.scores.keys()
     # they are what scoring them again gives
     scorer = Scorer.load(folder / "model", device="cpu")

