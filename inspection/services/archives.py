@@ -25,6 +25,9 @@ RATIO_MATTERS_FROM_MB = 10
 END_OF_DIRECTORY = b"PK\x05\x06"
 END_OF_DIRECTORY_SIZE = 22
 END_OF_DIRECTORY_64 = b"PK\x06\x06"
+END_OF_DIRECTORY_64_SIZE = 56
+LOCATOR_64 = b"PK\x06\x07"
+LOCATOR_64_SIZE = 20
 IN_ZIP64 = 0xFFFFFFFF
 LONGEST_COMMENT = 65_535
 DIRECTORY_BYTES_PER_MEMBER = 2_000
@@ -103,14 +106,29 @@ def _check_directory_size(name: str, path: Path) -> None:
         size = path.stat().st_size
         file.seek(max(0, size - LONGEST_COMMENT - END_OF_DIRECTORY_SIZE))
         tail = file.read()
-    at = tail.rfind(END_OF_DIRECTORY)
-    if at < 0 or len(tail) - at < END_OF_DIRECTORY_SIZE:
+    at = _end_of_directory(tail)
+    if at is None:
         return  # ZipFile says what is wrong
     directory_bytes = struct.unpack_from("<I", tail, at + 12)[0]
-    if directory_bytes == IN_ZIP64 and (large := tail.rfind(END_OF_DIRECTORY_64, 0, at)) >= 0:
-        directory_bytes = struct.unpack_from("<Q", tail, large + 40)[0]
+    if tail[max(0, at - LOCATOR_64_SIZE) : at].startswith(LOCATOR_64):
+        # ZipFile believes the larger record wherever this points to one, whatever this one says.
+        large = tail.find(END_OF_DIRECTORY_64, 0, at)
+        while 0 <= large <= at - END_OF_DIRECTORY_64_SIZE:
+            found = struct.unpack_from("<Q", tail, large + 40)[0]
+            directory_bytes = max(directory_bytes if directory_bytes != IN_ZIP64 else 0, found)
+            large = tail.find(END_OF_DIRECTORY_64, large + 1, at)
     if directory_bytes > settings.MAX_ARCHIVE_MEMBERS * DIRECTORY_BYTES_PER_MEMBER:
         raise _too_many(name)
+
+
+def _end_of_directory(tail: bytes) -> int | None:
+    """Where ZipFile finds the record: at the very end where no comment follows, whose fields may
+    look like another one, else at its last signature."""
+    last = len(tail) - END_OF_DIRECTORY_SIZE
+    if last >= 0 and tail.startswith(END_OF_DIRECTORY, last) and tail.endswith(b"\0\0"):
+        return last
+    at = tail.rfind(END_OF_DIRECTORY)
+    return at if 0 <= at <= last else None
 
 
 def _check_inside(name: str, archive: zipfile.ZipFile) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from PIL import Image as Pillow
 
@@ -85,7 +86,11 @@ def preview(image: Image) -> Sent:
     """At most 2048 px, WebP; made when it is first asked for. Raises NoPicture."""
     place = images.content_key("previews", image.sha256, "webp")
     if not default_storage.exists(place):
-        default_storage.save(place, ContentFile(_encode(image)))
+        if not connection.in_atomic_block:
+            connection.close()  # who waits here has no need of one
+        with images.DECODING:  # a large picture takes hundreds of megabytes
+            if not default_storage.exists(place):
+                default_storage.save(place, ContentFile(_encode(image)))
     return stored(place, "image/webp")
 
 

@@ -77,7 +77,7 @@ def read(text: bytes | str) -> Envelope:
     """An envelope that came in. Raises NotCfxError; unknown members are left alone."""
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotCfxError(f"not JSON: {error}") from None
     if not isinstance(said, dict):
         raise NotCfxError("an envelope is a JSON object")

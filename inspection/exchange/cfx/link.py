@@ -21,6 +21,7 @@ PATIENCE = 10.0  # seconds
 GOODBYE = 1.0
 logging.getLogger("proton").setLevel(logging.CRITICAL)  # what it reports is raised as Lost
 PREFETCHED = 10
+MOST_BYTES = 1_000_000  # of a request: those that CFX knows have some hundred
 MOST_SENDERS = 50
 Proton = Any  # its classes: the library may be missing where types are checked
 VERDICTS: dict[Proton, str] = {
@@ -165,8 +166,11 @@ def _name() -> str:
 
 
 def _text(message: Proton) -> bytes:
-    body = message.body
-    return body.encode() if isinstance(body, str) else bytes(body or b"")
+    """What the message holds; nothing, which is no envelope, where it is no text or too long."""
+    body = message.body.encode() if isinstance(message.body, str) else message.body
+    if not isinstance(body, bytes | bytearray | memoryview) or len(body) > MOST_BYTES:
+        return b""  # bytes() of a number would be so many zeros
+    return bytes(body)
 
 
 def _send(connection: Proton, sender: Proton, messages: Sequence[Message]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +18,9 @@ from tests.unit.exchange.test_cfx_requests import HANDLE, INSPECTED, MES, endpoi
 
 library("proton", "cfx")
 from inspection.exchange.cfx import courier as module  # noqa: E402
+from inspection.exchange.cfx import link  # noqa: E402
 from inspection.exchange.cfx.courier import CfxCourier  # noqa: E402
-from inspection.exchange.cfx.envelopes import Envelope  # noqa: E402
+from inspection.exchange.cfx.envelopes import Envelope, NotCfxError, read  # noqa: E402
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REPLY_TO = "/queue/replies"
@@ -118,3 +120,20 @@ def test_one_verification_with_a_nul_leaves_the_others_of_its_message() -> None:
     units = [{"Inspections": [said(part.pk, "A\x00"), said(part.pk, "")]}]
     arrives(one, message(INSPECTED, InspectedUnits=units))
     assert Review.objects.get().inspection == part
+
+
+@pytest.mark.parametrize("body", [{"a": 1}, 1.5, 10**13, [1], None, "x" * 1_000_001])
+def test_a_body_that_is_no_text_is_no_envelope(body: Any) -> None:
+    """A number as bytes would be so many zeros, a terabyte of them."""
+    assert link._text(SimpleNamespace(body=body)) == b""
+
+
+def test_text_and_bytes_are_read_as_they_are() -> None:
+    for body in ("{}", b"{}", bytearray(b"{}"), memoryview(b"{}")):
+        assert link._text(SimpleNamespace(body=body)) == b"{}"
+
+
+@pytest.mark.parametrize("text", [b"", b"[" * 100_000, b'{"a":' * 100_000])
+def test_what_is_nested_too_deep_is_no_envelope(text: bytes) -> None:
+    with pytest.raises(NotCfxError):
+        read(text)

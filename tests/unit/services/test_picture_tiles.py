@@ -19,6 +19,7 @@ from inspection.errors import UserError
 from inspection.models import Image
 from inspection.services import disk, images, pictures, tidying, tiles
 from tests.factories.files import encoded
+from tests.threads import at_once
 
 WIDTH, HEIGHT = 4100, 600  # two levels
 DAY = 86400
@@ -181,6 +182,16 @@ def test_many_at_once_decode_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert len(got) == 6
+    assert len(decoded) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_preview_that_many_want_at_once_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = kept(Pillow.fromarray(part(2100, 300)))
+    decoded = counted(monkeypatch)
+    monkeypatch.setattr(images, "DECODING", threading.BoundedSemaphore(1))
+    sent = at_once([lambda: len(pictures.preview(image).content)] * 6, threads=6)
+    assert len(set(sent)) == 1
     assert len(decoded) == 1
 
 
