@@ -73,6 +73,17 @@ def test_only_the_proxy_is_reached_from_outside() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
 
 
+def test_no_log_fills_the_disk() -> None:
+    sizes = {name: service["logging"]["options"] for name, service in SERVICES.items()}
+    assert all(one == {"max-size": "20m", "max-file": "5"} for one in sizes.values()), sizes
+
+
+@pytest.mark.parametrize("name", [*OURS, "migrate"])
+def test_every_setting_of_the_env_file_reaches_our_processes(name: str) -> None:
+    """What docs/operations.md lists can be set there, whether or not it is named one by one."""
+    assert SERVICES[name]["env_file"] == [".env"]
+
+
 def test_everything_that_stays_up_says_whether_it_is_well() -> None:
     stays = set(SERVICES) - {"migrate", "proxy"}
     assert {name for name in stays if "healthcheck" not in SERVICES[name]} == set()
