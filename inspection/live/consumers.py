@@ -9,6 +9,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from . import topics
 from .push import group_name, user_topic
 
+LOCKED = "locked"  # of a session: inspection.web.station
 MAX_TOPICS = 20
 MAX_MESSAGE = 4096
 SIGN_IN, TOO_MUCH, COME_BACK = 4401, 4400, 4409  # why the server hung up
@@ -24,12 +25,18 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
         self.own_group = ""
         self.user = self.scope.get("user")
         await self.accept()
-        if self.user is None or not self.user.is_authenticated:
+        if self.user is None or not self.user.is_authenticated or await self._locked():
             await self.close(SIGN_IN)
             return
         self.own_group = group_name(user_topic(self.user.pk))
         await self.channel_layer.group_add(self.own_group, self.channel_name)
         self.sees_all = await database_sync_to_async(topics.sees_everything)(self.user)
+
+    @database_sync_to_async  # type: ignore[untyped-decorator]
+    def _locked(self) -> bool:
+        """A shared station at which nobody is shows nothing of what goes on either."""
+        session = self.scope.get("session")
+        return bool(session and session.get(LOCKED))
 
     async def disconnect(self, code: int) -> None:
         for topic in self.subscribed:

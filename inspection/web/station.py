@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext as _
 
+from inspection.live.push import hang_up
 from inspection.models import User
 from inspection.services import review_queue
 
@@ -47,6 +48,8 @@ def lock(request: SignedIn) -> None:
     """Show nothing until a PIN or a password says who is there; what was held is put back."""
     review_queue.release_all(request.user)
     request.session[LOCKED] = True
+    request.session.save()  # before the sockets come back and ask
+    hang_up(request.user.pk)
 
 
 def unlock(request: SignedIn, who: User) -> None:

@@ -7,11 +7,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import AnonymousUser
+from django.test import Client
 
 from inspection.live.consumers import LiveConsumer
 from inspection.live.push import push
 from inspection.models import Role, User
 from inspection.services import users
+from inspection.web import station
 from tests.factories.membership import MembershipFactory
 from tests.factories.training_run import TrainingRunFactory
 from tests.factories.user import UserFactory
@@ -23,8 +25,9 @@ make = sync_to_async
 class Socket(ApplicationCommunicator):
     """The browser's end of the channel, without a browser."""
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: Any, session: dict[str, Any] | None = None) -> None:
         scope = {"type": "websocket", "path": "/ws/live/", "user": user, "headers": []}
+        scope["session"] = session or {}
         super().__init__(LiveConsumer.as_asgi(), scope)
 
     async def say(self, text: str) -> None:
@@ -41,8 +44,8 @@ class Socket(ApplicationCommunicator):
         await self.wait(timeout=30)
 
 
-async def connect(user: Any) -> Socket:
-    socket = Socket(user)
+async def connect(user: Any, session: dict[str, Any] | None = None) -> Socket:
+    socket = Socket(user, session)
     await socket.send_input({"type": "websocket.connect"})
     assert (await socket.receive_output(timeout=30))["type"] == "websocket.accept"
     return socket
@@ -57,6 +60,23 @@ async def test_who_is_not_signed_in_is_sent_away() -> None:
     socket = await connect(AnonymousUser())
     closed = await socket.receive_output(timeout=30)
     assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
+
+
+async def test_a_locked_station_hears_nothing() -> None:
+    member = await make(MembershipFactory)()
+    socket = await connect(member.user, {station.LOCKED: True})
+    closed = await socket.receive_output(timeout=30)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4401)
+
+
+async def test_a_station_that_is_locked_hangs_up(client: Client) -> None:
+    member = await make(MembershipFactory)(role="inspector")
+    socket = await connect(member.user)
+    assert (await ask(socket, "jobs"))["subscribed"] == ["jobs"]
+    await make(client.force_login)(member.user)
+    assert (await make(client.post)("/lock/")).status_code == 302
+    closed = await socket.receive_output(timeout=30)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 4409)
 
 
 async def test_a_member_hears_of_their_run_and_of_no_other() -> None:
